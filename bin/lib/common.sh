@@ -1,0 +1,48 @@
+# shellcheck shell=bash
+# What every script of this folder needs: messages, the project's root folder,
+# and who we are. Source it; it runs nothing by itself.
+
+nchat_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+export nchat_root
+
+say() {
+    printf '%s\n' "$*"
+}
+
+warn() {
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+}
+
+die() {
+    warn "$@"
+    exit 1
+}
+
+is_root() {
+    [ "$(id -u)" = 0 ]
+}
+
+# as_root COMMAND...: runs it as root, with sudo where we are not.
+as_root() {
+    if is_root; then
+        "$@"
+        return
+    fi
+
+    command -v sudo >/dev/null || die "this needs root, and there is no sudo: $*"
+    sudo "$@"
+}
+
+# has_odd_name PATH: true if configure and make would trip over it.
+has_odd_name() {
+    [[ $1 =~ [^A-Za-z0-9/._+-] ]]
+}
+
+# newer_copy FROM TO: replaces TO in one step, and only if it differs; a
+# running nginx keeps the module file that it has mapped.
+newer_copy() {
+    cmp -s "$1" "$2" && return
+    cp "$1" "$2.new.$$"
+    mv "$2.new.$$" "$2"
+    say "built ${2#"$nchat_root"/}"
+}
