@@ -178,7 +178,7 @@ ngx_int_t nchat_failures_render(ngx_pool_t *pool,
 
 /*
  * The contract's rule for addresses (Accounts): one @, something before it,
- * a dot inside of the domain, at most 254 bytes, no blanks or control
+ * a dot inside of the domain, at most 254 characters, no blanks or control
  * characters.  1 or 0.
  */
 ngx_uint_t nchat_check_email(const ngx_str_t *email);

@@ -35,8 +35,9 @@
  *
  * *out belongs to the pool (a cleanup drops the reference): nobody decrefs
  * it, and strings in it live as long as the pool.
- * NGX_OK; NGX_DECLINED with *why a sentence for people, in static or pool
- * memory, without a part of the text; NGX_ERROR out of memory.
+ * NGX_OK; NGX_DECLINED with *why a sentence for people about "the request
+ * body", in static or pool memory, without a part of the text (it may hold a
+ * password); NGX_ERROR out of memory.
  */
 ngx_int_t nchat_json_parse(ngx_pool_t *pool, const ngx_str_t *text,
     ngx_uint_t flags, json_t **out, const char **why);
@@ -50,7 +51,10 @@ ngx_int_t nchat_json_own(ngx_pool_t *pool, json_t *json);
 
 /*
  * Renders "json" compactly into pool memory; "flags" are further ones of
- * jansson's, such as JSON_SORT_KEYS.  NGX_OK or NGX_ERROR.
+ * jansson's, such as JSON_SORT_KEYS.  Numbers that are not integers are
+ * written with 15 digits unless JSON_REAL_PRECISION() says otherwise: with 17,
+ * jansson's default, 0.1 would become 0.10000000000000001.
+ * NGX_OK or NGX_ERROR.
  */
 ngx_int_t nchat_json_dump(ngx_pool_t *pool, const json_t *json, size_t flags,
     ngx_str_t *out);
