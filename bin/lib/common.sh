@@ -46,3 +46,32 @@ newer_copy() {
     mv "$2.new.$$" "$2"
     say "built ${2#"$nchat_root"/}"
 }
+
+# port_in_use PORT [ADDRESS]: true if something answers there.
+port_in_use() {
+    (exec 3<>"/dev/tcp/${2:-127.0.0.1}/$1") 2>/dev/null
+}
+
+# random_hex BYTES
+random_hex() {
+    head -c "$1" /dev/urandom | od -An -v -tx1 | tr -d ' \n'
+}
+
+# write_private FILE: standard input becomes FILE, which only we may read.
+write_private() {
+    (umask 077 && cat >"$1.new")
+    chmod 600 "$1.new"
+    mv "$1.new" "$1"
+}
+
+# reachable FOLDER USER: true if USER can get at FOLDER. Home folders that are
+# closed to others (/root) stand in the way of users that we switch to.
+reachable() {
+    ! is_root || runuser -u "$2" -- test -x "$1" 2>/dev/null
+}
+
+# lives_in PID FOLDER: true if that process exists and works in FOLDER, so that
+# the number in a stale file of a process long gone deceives nobody.
+lives_in() {
+    [ -n "$1" ] && [ "/proc/$1/cwd" -ef "$2" ]
+}
