@@ -33,7 +33,7 @@ host_of_url() {
     *$'\n127.'*|*$'\n0.0.0.0\n'*|*$'\n[::]\n'*|*$'\n[::1]\n'*|*$'\n*\n'*)
         say localhost ;;
     *)
-        head -n 1 <<<"$addresses" ;;
+        say "${addresses%%$'\n'*}" ;;
     esac
 }
 
@@ -161,10 +161,10 @@ log_since() {
 }
 
 wait_until_ready() {
-    local before=$1 url address waited=0
+    local before=$1 url addresses waited=0
 
-    address=$(listen_addresses | head -n 1)
-    url=http://$address:$port/api/ready
+    addresses=$(listen_addresses)
+    url=http://${addresses%%$'\n'*}:$port/api/ready
 
     until [ "$(curl -s -o /dev/null -w '%{http_code}' -m 2 -g --noproxy '*' \
                     "$url" 2>/dev/null)" = 200 ]

@@ -87,7 +87,7 @@ nginx_is_at_least() {
     local version
 
     version=$("$nginx" -v 2>&1 | sed 's|.*/||')
-    [ "$(printf '%s\n' "$1" "$version" | sort -V | head -n 1)" = "$1" ]
+    printf '%s\n' "$1" "$version" | sort -V -C
 }
 
 put_process() {

@@ -1,0 +1,146 @@
+package NchatTest::Cluster;
+
+# Postgres for the tests. One cluster serves a whole run (NCHAT_TEST_CLUSTER,
+# set by bin/nchat-test); a test that is run by itself starts its own. Each
+# instance gets a database of its own, copied from a migrated template.
+
+use strict;
+use warnings;
+
+use Cwd qw(abs_path);
+use File::Basename qw(dirname);
+use File::Temp ();
+
+our $root = abs_path(dirname(__FILE__) . '/../../..');
+
+my ($shared, $count);
+
+# As fast as a database may be whose machine never loses power.
+my $settings = <<'END';
+fsync = off
+full_page_writes = off
+synchronous_commit = off
+max_connections = 400
+END
+
+# The cluster that all tests of this run share.
+sub shared {
+    my $class = shift;
+
+    if ($ENV{NCHAT_TEST_CLUSTER}) {
+        $shared //= bless { folder => $ENV{NCHAT_TEST_CLUSTER} }, $class;
+    }
+
+    return $shared //= $class->new;
+}
+
+# A cluster of one's own, to be stopped and started at will; gone with the
+# object. `settings`: further lines for postgresql.conf.
+sub new {
+    my ($class, %options) = @_;
+
+    my $temp = File::Temp->newdir('nchat-pg-XXXXXX', TMPDIR => 1);
+    chmod 0755, "$temp";
+
+    return $class->prepare("$temp", %options, temp => $temp, own => $$);
+}
+
+# A cluster in that folder, with the template; left running.
+sub prepare {
+    my ($class, $folder, %options) = @_;
+
+    my $self = bless {
+        %options,
+        folder   => $folder,
+        settings => $settings . ($options{settings} // '')
+    }, $class;
+
+    $self->_command('create', 'CREATEROLE', 'CREATEDB');
+    $self->start;
+    $self->make_template;
+
+    return $self;
+}
+
+sub _command {
+    my ($self, $command, @arguments) = @_;
+
+    local $ENV{NCHAT_POSTGRES_SETTINGS} = $self->{settings} // $settings;
+    system("$root/bin/nchat-postgres", $command, $self->{folder}, @arguments)
+        == 0 or die "nchat-postgres $command failed\n";
+}
+
+sub start { $_[0]->_command('start') }
+sub stop  { $_[0]->_command('stop') }
+
+# The owner's URL of a database.
+sub url {
+    my ($self, $database) = @_;
+
+    open my $pipe, '-|', "$root/bin/nchat-postgres", 'url', $self->{folder},
+        $database // 'nchat' or die "nchat-postgres: $!\n";
+    chomp(my $url = <$pipe>);
+
+    return $url;
+}
+
+sub make_template {
+    my $self = shift;
+
+    $self->sql('CREATE DATABASE nchat_template');
+    system("$root/bin/nchat-migrate " . quotemeta($self->url('nchat_template'))
+           . " >$self->{folder}/migrate.log 2>&1") == 0
+        or die "nchat-migrate failed: " . slurp("$self->{folder}/migrate.log");
+}
+
+# A new database; returns its owner's URL.
+sub database {
+    my $self = shift;
+    my $name = sprintf 't_%d_%d', $$, ++$count;
+
+    $self->sql("CREATE DATABASE $name TEMPLATE nchat_template");
+    return $self->url($name);
+}
+
+sub sql {
+    my ($self, $sql) = @_;
+    return psql($self->url('nchat'), $sql);
+}
+
+# psql(URL, SQL): what psql prints, rows as lines and columns between tabs.
+sub psql {
+    my ($url, $sql) = @_;
+
+    my $file = File::Temp->new;
+    print $file $sql;
+    $file->flush;
+
+    open my $pipe, '-|', 'psql', '-X', '-A', '-t', '-q', '-F', "\t", '-v',
+        'ON_ERROR_STOP=1', '-f', $file->filename, $url
+        or die "psql: $!\n";
+    my $output = do { local $/; <$pipe> } // '';
+    close $pipe or die "psql failed on: $sql\n";
+
+    chomp $output;
+    utf8::decode($output);
+    return $output;
+}
+
+sub slurp {
+    my $file = shift;
+
+    open my $in, '<:raw', $file or return '';
+    local $/;
+    return <$in> // '';
+}
+
+sub DESTROY {
+    my $self = shift;
+    local ($?, $@);
+
+    eval { $self->stop } if ($self->{own} // 0) == $$;
+}
+
+END { undef $shared }
+
+1;
