@@ -6,6 +6,8 @@
 -- by policy leaves its hash behind, so that the chain stays verifiable and the
 -- deletion visible.
 --
+-- Sealing, deletion and verification are in 0009.
+--
 -- The module's role may read the tables.  Everything else it does through the
 -- functions below, which run with the owner's rights: it can neither change
 -- nor remove an entry, nor choose an entry's time or hash.
@@ -64,6 +66,19 @@ CREATE TABLE audit_log (
 
 ALTER SEQUENCE audit_log_seq OWNED BY audit_log.seq;
 
+-- What a search for words looks into.
+
+CREATE FUNCTION nchat_audit_text(description text, action text,
+                                 actor_email text, actor_username text,
+                                 resource_name text, error_message text)
+    RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT lower($1 || ' ' || $2 || coalesce(' ' || $3, '')
+                 || coalesce(' ' || $4, '') || coalesce(' ' || $5, '')
+                 || coalesce(' ' || $6, ''))
+$$;
+
 CREATE UNIQUE INDEX audit_log_id ON audit_log (id);
 CREATE INDEX audit_log_time ON audit_log ("timestamp", seq);
 CREATE INDEX audit_log_category ON audit_log (category, "timestamp", seq);
@@ -75,6 +90,9 @@ CREATE INDEX audit_log_actor ON audit_log (actor_id, "timestamp", seq);
 CREATE INDEX audit_log_actor_name
     ON audit_log (lower(coalesce(actor_email, actor_username, actor_id)),
                   "timestamp", seq);
+CREATE INDEX audit_log_text ON audit_log USING gin (nchat_audit_text(
+    description, action, actor_email, actor_username, resource_name,
+    error_message) gin_trgm_ops);
 CREATE INDEX audit_log_resource_type
     ON audit_log (resource_type, "timestamp", seq)
     WHERE resource_type IS NOT NULL;
@@ -107,8 +125,10 @@ CREATE TABLE audit_seal_mark (
 
 -- One row per deletion; entry_id is its record in audit_log.
 
+CREATE SEQUENCE audit_deletions_number AS bigint;
+
 CREATE TABLE audit_deletions (
-    number    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    number    bigint PRIMARY KEY,
     entry_id  uuid NOT NULL,
     count     bigint NOT NULL
 );
@@ -124,13 +144,14 @@ CREATE INDEX audit_tombstones_deletion ON audit_tombstones (deletion);
 
 -- Writing.
 
--- The hash of an entry: SHA-256 over the text of a JSON array of its columns
--- in this order, as jsonb writes it, the time in milliseconds since 1970.
+-- The hash of an entry: SHA-256 over the text that Postgres writes for a row of
+-- its columns in this order, the time in milliseconds since 1970.  That text
+-- quotes and escapes, so no two entries share one.
 
 CREATE FUNCTION nchat_audit_hash(a audit_log) RETURNS bytea
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
-    SELECT sha256(convert_to(jsonb_build_array(
+    SELECT sha256(convert_to(ROW(
                a.seq, a.id, (extract(epoch FROM a."timestamp") * 1000)::bigint,
                a.category, a.action, a.severity, a.actor_id, a.actor_type,
                a.actor_email, a.actor_username, a.resource_type, a.resource_id,
@@ -152,11 +173,11 @@ AS $$ SELECT coalesce(',"' || $1 || '":' || $2::text, '') $$;
 
 -- nchat_audit_write(): the one place that inserts; for the functions below.
 -- Takes a row with the columns that the caller knows, the whole resource and
--- target as given, metadata and correlation id; returns the entry's text.
+-- target as given, metadata and correlation id; returns the whole row.
 
-CREATE FUNCTION nchat_audit_write(a audit_log, p_resource jsonb, p_target jsonb,
-                                  p_metadata jsonb, p_correlation_id text)
-    RETURNS text
+CREATE FUNCTION nchat_audit_write(INOUT a audit_log, p_resource jsonb,
+                                  p_target jsonb, p_metadata jsonb,
+                                  p_correlation_id text)
 LANGUAGE plpgsql
 AS $$
 BEGIN
@@ -177,8 +198,8 @@ BEGIN
         || '","category":"' || a.category || '"'
         || nchat_json_member('action', a.action)
         || ',"severity":"' || a.severity
-        || '","actor":{"type":' || to_json(a.actor_type)
-            || nchat_json_member('id', a.actor_id)
+        || '","actor":{"id":' || to_json(a.actor_id)
+            || nchat_json_member('type', a.actor_type)
             || nchat_json_member('email', a.actor_email)
             || nchat_json_member('username', a.actor_username) || '}'
         || nchat_json_member('resource', p_resource)
@@ -194,8 +215,6 @@ BEGIN
     a.hash := nchat_audit_hash(a);
 
     INSERT INTO audit_log VALUES (a.*);
-
-    RETURN a.entry;
 END
 $$;
 
@@ -243,11 +262,326 @@ BEGIN
     a.recorded_ip := ip;
     a.internal := true;
 
-    RETURN nchat_audit_write(a, resource, target, metadata, NULL)::json ->> 'id';
+    a := nchat_audit_write(a, resource, target, metadata, NULL);
+
+    RETURN a.id;
 END
 $$;
 
-SELECT nchat_module_allow('nchat_audit_record');
+-- nchat_audit_create(): an entry that a client asked for.
+--
+--   user_id, email, username   who asks
+--   is_admin     whether the entry's own "actor" counts
+--   entry        the validated request body
+--   ip           the client's address; stands in where the body has none
+--   request_id   likewise
+--
+-- Returns status 200 and the entry as the body.
+
+CREATE FUNCTION nchat_audit_create(
+    user_id uuid, email text, username text, is_admin boolean, entry jsonb,
+    ip text, request_id text,
+    OUT status integer, OUT body text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    a        audit_log;
+    v_actor  jsonb := CASE WHEN is_admin THEN entry -> 'actor' END;
+BEGIN
+    a.category := entry ->> 'category';
+    a.action := entry ->> 'action';
+    a.severity := entry ->> 'severity';
+
+    IF v_actor IS NULL THEN
+        a.actor_id := user_id;
+        a.actor_type := 'user';
+        a.actor_email := email;
+        a.actor_username := username;
+    ELSE
+        a.actor_type := coalesce(v_actor ->> 'type', 'user');
+        a.actor_email := v_actor ->> 'email';
+        a.actor_username := v_actor ->> 'username';
+        a.actor_id := coalesce(v_actor ->> 'id', a.actor_email,
+                               a.actor_username, a.actor_type);
+    END IF;
+
+    a.description := entry ->> 'description';
+    a.success := entry ->> 'success';
+    a.error_message := entry ->> 'errorMessage';
+    a.ip_address := coalesce(entry ->> 'ipAddress', ip);
+    a.request_id := coalesce(entry ->> 'requestId', request_id);
+    a.recorded_by := user_id;
+    a.recorded_ip := ip;
+    a.internal := false;
+
+    a := nchat_audit_write(a, entry -> 'resource', entry -> 'target',
+                           entry -> 'metadata', entry ->> 'correlationId');
+    status := 200;
+    body := a.entry;
+END
+$$;
+
+
+-- Reading.
+
+-- nchat_audit_where(): the filters of list and export as an SQL condition on
+-- audit_log, every value quoted.  Null is no filter.
+--
+--   viewer       whose entries are seen; null is everybody's
+--   q            text that occurs, without regard to case, in description,
+--                action, actor, resource name or error
+--   categories   comma-separated, valid ones
+--   severities   likewise
+--   actor        a user's id, email or username, or what stands as actor's id
+--   resource     a type, an id, or "type:id"
+--   since, until both inclusive
+--   success      true or false
+
+CREATE FUNCTION nchat_audit_where(
+    viewer uuid, q text, categories text, severities text, actor text,
+    resource text, since timestamptz, until timestamptz, success boolean)
+    RETURNS text
+LANGUAGE plpgsql STABLE
+AS $$
+#variable_conflict use_variable
+DECLARE
+    v_where  text := 'true';
+    v_ids    text[];
+BEGIN
+    IF viewer IS NOT NULL THEN
+        v_where := v_where || format(' AND actor_id = %L', viewer);
+    END IF;
+
+    IF q <> '' THEN
+        v_where := v_where || format(
+            ' AND nchat_audit_text(description, action, actor_email,'
+            ' actor_username, resource_name, error_message) LIKE %L',
+            '%' || regexp_replace(lower(q), '([\\%_])', '\\\1', 'g') || '%');
+    END IF;
+
+    IF categories <> '' THEN
+        v_where := v_where || format(' AND category = ANY (%L)',
+                                     string_to_array(categories, ','));
+    END IF;
+
+    IF severities <> '' THEN
+        v_where := v_where || format(
+            ' AND severity = ANY (%L::nchat_severity[])',
+            string_to_array(severities, ','));
+    END IF;
+
+    IF actor <> '' THEN
+        SELECT array_agg(u.id::text) || actor INTO v_ids FROM users u
+         WHERE u.email = lower(actor) OR lower(u.username) = lower(actor);
+
+        v_where := v_where || format(
+            ' AND (actor_id = ANY (%L) OR lower(coalesce(actor_email,'
+            ' actor_username, actor_id)) = %L)', v_ids, lower(actor));
+    END IF;
+
+    IF resource LIKE '_%:_%' THEN
+        v_where := v_where || format(
+            ' AND resource_type = %L AND resource_id = %L',
+            split_part(resource, ':', 1),
+            substr(resource, strpos(resource, ':') + 1));
+    ELSIF resource <> '' THEN
+        v_where := v_where || format(
+            ' AND (resource_type = %1$L OR resource_id = %1$L)', resource);
+    END IF;
+
+    IF since IS NOT NULL THEN
+        v_where := v_where || format(' AND "timestamp" >= %L', since);
+    END IF;
+
+    IF until IS NOT NULL THEN
+        v_where := v_where || format(' AND "timestamp" <= %L', until);
+    END IF;
+
+    IF success IS NOT NULL THEN
+        v_where := v_where || CASE WHEN success THEN ' AND success'
+                                   ELSE ' AND NOT success' END;
+    END IF;
+
+    RETURN v_where;
+END
+$$;
+
+-- The order of list and export as SQL; served by an index, forwards or
+-- backwards, so all keys have one direction.  Anything but a known sort key
+-- sorts by time.
+
+CREATE FUNCTION nchat_audit_order(sort text, direction text) RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT replace(
+        CASE sort
+            WHEN 'category' THEN 'category %, '
+            WHEN 'action' THEN 'action %, '
+            WHEN 'severity' THEN 'severity %, '
+            WHEN 'actor' THEN
+                'lower(coalesce(actor_email, actor_username, actor_id)) %, '
+            ELSE ''
+        END || '"timestamp" %, seq %',
+        '%', CASE direction WHEN 'asc' THEN 'ASC' ELSE 'DESC' END)
+$$;
+
+-- How many entries there are, without counting those in blocks.
+
+CREATE FUNCTION nchat_audit_count() RETURNS bigint
+LANGUAGE sql STABLE
+AS $$
+    WITH sealed AS (
+        SELECT coalesce(max(last_seq), 0) AS seq, coalesce(max(total), 0) AS n
+          FROM (SELECT last_seq, total FROM audit_blocks
+                 ORDER BY number DESC LIMIT 1) b
+    )
+    SELECT sealed.n
+           + (SELECT count(*) FROM audit_log WHERE seq > sealed.seq)
+           + (SELECT count(*) FROM audit_tombstones WHERE seq > sealed.seq)
+           - (SELECT coalesce(sum(count), 0) FROM audit_deletions)::bigint
+      FROM sealed
+$$;
+
+-- nchat_audit_list(): one page of the log.
+--
+--   viewer … success   as for nchat_audit_where()
+--   sort         timestamp, category, action, severity or actor
+--   direction    asc or desc; null is desc
+--   page_limit   1 to 100
+--   page_offset  from 0
+--
+-- Returns status 200 and {items, entries, total, page, limit, pageSize,
+-- hasMore}; entries is items again, for clients that read it.
+
+CREATE FUNCTION nchat_audit_list(
+    viewer uuid, q text, categories text, severities text, actor text,
+    resource text, since timestamptz, until timestamptz, success boolean,
+    sort text, direction text, page_limit integer, page_offset bigint,
+    OUT status integer, OUT body text)
+LANGUAGE plpgsql STABLE
+AS $$
+#variable_conflict use_variable
+DECLARE
+    v_where  text := nchat_audit_where(viewer, q, categories, severities,
+                                       actor, resource, since, until, success);
+    v_order  text := nchat_audit_order(sort, direction);
+    v_items  text;
+    v_total  bigint;
+BEGIN
+    IF v_where = 'true' THEN
+        v_total := nchat_audit_count();
+    ELSE
+        EXECUTE 'SELECT count(*) FROM audit_log WHERE ' || v_where
+           INTO v_total;
+    END IF;
+
+    -- The inner query skips rows within the index, without their entries.
+
+    EXECUTE format('SELECT coalesce(string_agg(entry, '','' ORDER BY %2$s), '''')'
+                   ' FROM audit_log WHERE seq = ANY (ARRAY('
+                   'SELECT seq FROM audit_log WHERE %1$s ORDER BY %2$s'
+                   ' LIMIT %3$s OFFSET %4$s))',
+                   v_where, v_order, page_limit, page_offset)
+       INTO v_items;
+
+    status := 200;
+    body := '{"items":[' || v_items || '],"entries":[' || v_items
+            || '],"total":' || v_total
+            || ',"page":' || page_offset / page_limit + 1
+            || ',"limit":' || page_limit
+            || ',"pageSize":' || page_limit
+            || ',"hasMore":' || (page_offset + page_limit < v_total) || '}';
+END
+$$;
+
+-- A cell of a CSV that a spreadsheet must not take for a formula: where its
+-- first character is one of = + - @, one of their wide forms, tab, CR or LF, an
+-- apostrophe goes before it.
+
+CREATE FUNCTION nchat_csv_cell(text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT CASE WHEN ascii($1) IN (61, 43, 45, 64, 9, 10, 13,
+                                   65309, 65291, 65293, 65312)
+           THEN '''' || $1 ELSE $1 END
+$$;
+
+-- nchat_audit_export(): records an export and says how to read it.
+--
+--   actor_id, actor_email, actor_username   the admin who exports
+--   format       json, ndjson or csv
+--   q … success, sort, direction   as for nchat_audit_list()
+--   ip, request_id
+--
+-- Returns status 200, body {} and `copy`, a COPY … TO STDOUT statement, to be
+-- run by the simple protocol, as it is.  Its data:
+--
+--   json, ndjson   one entry a line, an object as it is, without any escaping:
+--                  the quotes of this CSV are control characters, which JSON
+--                  text never has.  The caller writes brackets and commas.
+--   csv            a header, then one entry in each row, quoted as RFC 4180
+--                  says; a row ends with LF, and a cell may hold one.
+
+CREATE FUNCTION nchat_audit_export(
+    actor_id uuid, actor_email text, actor_username text, format text,
+    q text, categories text, severities text, actor text, resource text,
+    since timestamptz, until timestamptz, success boolean, sort text,
+    direction text, ip text, request_id text,
+    OUT status integer, OUT body text, OUT copy text)
+LANGUAGE plpgsql
+AS $$
+#variable_conflict use_variable
+DECLARE
+    v_rest  text := format('FROM audit_log WHERE %s ORDER BY %s',
+                           nchat_audit_where(NULL, q, categories, severities,
+                                             actor, resource, since, until,
+                                             success),
+                           nchat_audit_order(sort, direction));
+BEGIN
+    PERFORM nchat_audit_record(
+        'admin', 'audit_export', 'info', actor_id, 'user', actor_email,
+        actor_username, NULL, NULL, 'Audit log exported as ' || format, true,
+        NULL, jsonb_strip_nulls(jsonb_build_object(
+            'format', format, 'q', q, 'categories', categories,
+            'severities', severities, 'actor', actor, 'resource', resource,
+            'from', nchat_time(since), 'to', nchat_time(until),
+            'success', success)),
+        ip, request_id);
+
+    status := 200;
+    body := '{}';
+
+    IF format = 'csv' THEN
+        copy := 'COPY (SELECT id, nchat_time("timestamp") AS "timestamp",'
+                ' category, nchat_csv_cell(action) AS action, severity,'
+                ' nchat_csv_cell(actor_id) AS actor_id,'
+                ' nchat_csv_cell(actor_type) AS actor_type,'
+                ' nchat_csv_cell(actor_email) AS actor_email,'
+                ' nchat_csv_cell(actor_username) AS actor_username,'
+                ' nchat_csv_cell(resource_type) AS resource_type,'
+                ' nchat_csv_cell(resource_id) AS resource_id,'
+                ' nchat_csv_cell(resource_name) AS resource_name,'
+                ' nchat_csv_cell(description) AS description,'
+                ' CASE WHEN success THEN ''true'' ELSE ''false'' END'
+                ' AS success,'
+                ' nchat_csv_cell(error_message) AS error_message,'
+                ' nchat_csv_cell(ip_address) AS ip_address,'
+                ' nchat_csv_cell(request_id) AS request_id '
+                || v_rest || ') TO STDOUT (FORMAT csv, HEADER)';
+    ELSE
+        copy := 'COPY (SELECT entry ' || v_rest || ') TO STDOUT'
+                ' (FORMAT csv, QUOTE E''\x01'', DELIMITER E''\x02'')';
+    END IF;
+END
+$$;
+
+
+SELECT nchat_module_allow('nchat_audit_record', 'nchat_audit_create',
+                          'nchat_audit_where', 'nchat_audit_order',
+                          'nchat_audit_text', 'nchat_audit_count',
+                          'nchat_audit_list', 'nchat_csv_cell',
+                          'nchat_audit_export');
 
 SELECT nchat_module_grant('SELECT ON audit_log', 'SELECT ON audit_blocks',
                           'SELECT ON audit_deletions',
