@@ -1,23 +1,51 @@
-# nchat for nginx: every command of the project. The work is done by scripts
-# in bin/; this file says what needs what.
+# nchat for nginx: every command of the project. The scripts in bin/ do the
+# work, this file says what needs what.
+#
+#   NGINX_SRC=<dir>    build against this nginx source tree (1.22 or newer)
+#   DESTDIR=<dir>      make install puts everything below this folder
+#   NCHAT_...          see bin/nchat
 
-.PHONY: all deps build install run start stop status test test-asan lint \
-        bench demo clean
+export NGINX_SRC
+export DESTDIR
+
+.PHONY: all build install run start stop status reload \
+        test test-asan lint bench demo clean
 
 all: build
 
-deps:
+build:
 	@bin/nchat-deps build
-
-build: deps
 	@bin/nchat-build
+
+install:
+	@bin/nchat-install
 
 run start: build
 	@bin/nchat-deps run
 	@bin/nchat $@
 
-stop status:
+stop status reload:
 	@bin/nchat $@
 
+test: build
+	@bin/nchat-deps run test
+	@bin/nchat-test
+
+test-asan:
+	@bin/nchat-deps build run test asan
+	@bin/nchat-build --asan
+	@bin/nchat-test --asan
+
+lint: build
+	@bin/nchat-deps lint
+	@bin/nchat-lint
+
+bench: build
+	@bin/nchat-deps run bench
+	@bench/run
+
+demo:
+	@bin/nchat-demo
+
 clean:
-	rm -rf build
+	@bin/nchat-build --clean
