@@ -2,6 +2,8 @@
 # What every script of this folder needs: messages, the project's root folder,
 # and who we are. Source it; it runs nothing by itself.
 
+shopt -s inherit_errexit
+
 nchat_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 export nchat_root
 

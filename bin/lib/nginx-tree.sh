@@ -71,9 +71,9 @@ earlier_arguments() {
     eval "printf '%s\n' $arguments"
 }
 
-# distribution_source WORK: downloads and unpacks the source package of the
-# installed nginx into WORK, and prints where. apt gets lists and a cache of
-# its own there; the machine's are not touched.
+# distribution_source WORK: downloads and unpacks nginx's own source archive
+# from the distribution's source package, of the version that is installed, into
+# WORK, and prints where.
 distribution_source() {
     local work=$1 version from
 
@@ -83,12 +83,14 @@ distribution_source() {
     if ! [ -e "$from/configure" ]; then
         download_source "$work/apt" "nginx=$version" >&2
         rm -rf "$from"
-        dpkg-source --no-check -x "$work"/apt/nginx_*.dsc "$from" >&2
+        mkdir "$from"
+        tar -C "$from" --strip-components=1 -xf "$work"/apt/nginx_*.orig.tar.*z
     fi
 
     say "$from"
 }
 
+# apt gets sources, lists and a cache of its own; the machine's stay untouched.
 download_source() (
     local folder=$1 package=$2
 
@@ -105,5 +107,5 @@ download_source() (
         -o "Dir::Cache=$folder" -o APT::Sandbox::User=root
 
     apt-get "$@" update
-    apt-get "$@" source --download-only --only-source "$package"
+    apt-get "$@" source --download-only --tar-only --only-source "$package"
 )
