@@ -199,15 +199,29 @@ write_env() {
 stop_nginx() {
     local signal pid waited
 
-    pid=$(nginx_pid)
-
     for signal in QUIT TERM KILL; do
-        nginx_running || return 0
-        kill -s "$signal" "$pid" || return
+        pid=$(nginx_pid)
+        nginx_running || break
+        kill -s "$signal" "$pid" || break
 
         for ((waited = 0; waited < 100; waited++)); do
-            nginx_running || return 0
+            nginx_running || break 2
             sleep 0.05
         done
+    done
+
+    stop_orphans
+}
+
+# Workers whose master was killed go on listening; nobody else ends them.
+stop_orphans() {
+    local process
+
+    for process in /proc/[0-9]*; do
+        if [ "$process/cwd" -ef "$home" ] \
+            && [ "$(cat "$process/comm" 2>/dev/null)" = nginx ]
+        then
+            kill -s TERM "${process#/proc/}" 2>/dev/null || true
+        fi
     done
 }

@@ -3,15 +3,17 @@
 # with passwords (SCRAM), without Unix sockets, and with a superuser that nobody
 # can log in as. The folder holds
 #
-#   data/        the cluster; its owner is the user that the server runs as:
-#                postgres if we are root (Postgres refuses root), else ourselves
+#   data/        the cluster; the server runs as its owner: postgres if root
+#                made it (Postgres refuses root), else who made it
 #   port         the port used last
 #   password     of the role nchat_owner
 #   server.log   the server's log
 #
 # NCHAT_POSTGRES_SETTINGS: further lines for its postgresql.conf.
 
-pg_user=postgres
+pg_user() {
+    stat -c %U "$1/data" 2>/dev/null || say postgres
+}
 
 # pg_bin FOLDER: the programs of the version that the cluster has, or the newest.
 pg_bin() {
@@ -35,15 +37,16 @@ postgresql-$version, or move that folder away and start afresh"
 # "@" at the start of an argument stands for the folder. Where that user cannot
 # reach the folder by its path, it is named by an open descriptor instead.
 pg_do() (
-    local folder=$1 program=$2 name=$1 bin argument arguments=() switch=()
+    local folder=$1 program=$2 name=$1 bin user argument arguments=() switch=()
     shift 2
 
     bin=$(pg_bin "$folder")
     exec 8<"$folder"
 
     if is_root; then
-        switch=(runuser -u "$pg_user" --)
-        reachable "$folder" "$pg_user" || name=/proc/self/fd/8
+        user=$(pg_user "$folder")
+        switch=(runuser -u "$user" --)
+        reachable "$folder" "$user" || name=/proc/self/fd/8
     fi
 
     for argument in "$@"; do
@@ -80,7 +83,7 @@ pg_create() {
     mkdir "$folder/data.new"
     : >"$folder/server.log"
     chmod 600 "$folder/server.log"
-    ! is_root || chown "$pg_user" "$folder/data.new" "$folder/server.log"
+    ! is_root || chown "$(pg_user "$folder")" "$folder/data.new" "$folder/server.log"
 
     pg_do "$folder" initdb -D @/data.new --auth=reject \
         --encoding=UTF8 --locale=C.UTF-8 --no-sync --no-instructions \
@@ -114,23 +117,26 @@ pg_choose_port() {
 }
 
 pg_start() {
-    local folder=$1 attempt
+    local folder=$1 attempt output
 
     ! pg_running "$folder" || return 0
 
+    # shellcheck disable=SC2034
     for attempt in 1 2 3; do
         pg_choose_port "$folder"
+        rm -f "$folder/data/nchat.conf"
         pg_settings "$folder" >"$folder/data/nchat.conf"
         chmod 644 "$folder/data/nchat.conf"
 
-        if pg_do "$folder" pg_ctl start -w -s -D @/data -l @/server.log; then
-            return
-        fi
+        output=$(pg_do "$folder" pg_ctl start -w -s -D @/data -l @/server.log \
+            2>&1) && return
 
-        [ "$attempt" = 3 ] || port_in_use "$(cat "$folder/port")" || break
-    done >/dev/null 2>&1
+        # Somebody else may have taken the port meanwhile.
+        port_in_use "$(cat "$folder/port")" || break
+    done
 
-    die "Postgres does not start: $(tail -n 3 "$folder/server.log")"
+    die "Postgres does not start: $output
+$(tail -n 3 "$folder/server.log")"
 }
 
 pg_settings() {
