@@ -1,0 +1,60 @@
+/* The API at a glance: every method of every path. */
+
+#include "nchat_api.h"
+
+
+#define route(path, method, access, limit, body, handler)                     \
+    { ngx_string(path), NGX_HTTP_##method, NCHAT_##access,                    \
+      NCHAT_LIMIT_##limit, NCHAT_BODY_##body, handler, NULL }
+
+#define route_when(path, method, access, limit, body, handler, when)          \
+    { ngx_string(path), NGX_HTTP_##method, NCHAT_##access,                    \
+      NCHAT_LIMIT_##limit, NCHAT_BODY_##body, handler, when }
+
+
+nchat_route_t  nchat_routes[] = {
+
+    /* health and monitoring */
+
+    route("/api/health", GET, ANYONE, PROBE, NONE, nchat_api_health),
+    route("/api/ready", GET, ANYONE, PROBE, NONE, nchat_api_ready),
+    route("/api/metrics", GET, ANYONE, PROBE, NONE, nchat_api_metrics),
+
+    /* configuration */
+
+    route_when("/api/config", GET, ADMIN, DEFAULT, NONE,
+               nchat_api_config_history, "history=true"),
+    route("/api/config", GET, ANYONE, DEFAULT, NONE, nchat_api_config_get),
+    route("/api/config", POST, ADMIN, DEFAULT, JSON, nchat_api_config_update),
+    route("/api/config", PATCH, ADMIN, DEFAULT, JSON, nchat_api_config_update),
+};
+
+
+ngx_uint_t  nchat_nroutes = sizeof(nchat_routes) / sizeof(nchat_routes[0]);
+
+
+/* one more row in the tables of the metrics: paths that nobody knows */
+
+typedef char  nchat_routes_fit[
+    sizeof(nchat_routes) / sizeof(nchat_routes[0]) < NCHAT_METRICS_ROUTES
+    ? 1 : -1];
+
+
+/* What one node of all runs from time to time; in milliseconds. */
+
+static nchat_stmt_t  nchat_job_seal = {
+    "nchat_audit_seal", "SELECT nchat_audit_seal()", 0, NCHAT_LANE_SLOW,
+    0, 0, 0
+};
+
+static nchat_stmt_t  nchat_job_prune = {
+    "nchat_sessions_prune", "SELECT nchat_sessions_prune()", 0,
+    NCHAT_LANE_SLOW, 0, 0, 0
+};
+
+
+const nchat_job_t  nchat_jobs[] = {
+    { &nchat_job_seal, 5 * 1000 },
+    { &nchat_job_prune, 10 * 60 * 1000 },
+    { NULL, 0 }
+};

@@ -1,0 +1,29 @@
+/* The endpoints.  Nobody includes this but the table and the module. */
+
+#ifndef _NCHAT_API_H_INCLUDED_
+#define _NCHAT_API_H_INCLUDED_
+
+
+#include "nchat_http.h"
+#include "nchat_sync.h"
+
+
+#define NCHAT_VERSION         "0.1.0"
+
+/* the newest migration of sql/ that this build calls functions of */
+#define NCHAT_SCHEMA_VERSION  4
+
+
+extern const nchat_job_t  nchat_jobs[];
+
+
+void nchat_api_health(nchat_ctx_t *ctx);
+void nchat_api_ready(nchat_ctx_t *ctx);
+void nchat_api_metrics(nchat_ctx_t *ctx);
+
+void nchat_api_config_get(nchat_ctx_t *ctx);
+void nchat_api_config_history(nchat_ctx_t *ctx);
+void nchat_api_config_update(nchat_ctx_t *ctx);
+
+
+#endif /* _NCHAT_API_H_INCLUDED_ */

@@ -1,0 +1,214 @@
+/* Contract, "Health and monitoring". */
+
+#include "nchat_api.h"
+#include "nchat_time.h"
+
+
+static int64_t nchat_health_now(void);
+static void nchat_ready_answer(nchat_db_op_t *op);
+static void nchat_ready_reply(nchat_ctx_t *ctx, ngx_uint_t database,
+    ngx_int_t schema);
+
+
+static nchat_stmt_t  nchat_ready_stmt = {
+    "nchat_ready", "SELECT nchat_schema_version()", 0, NCHAT_LANE_FAST,
+    0, 0, 0
+};
+
+
+static int64_t
+nchat_health_now(void)
+{
+    ngx_time_t  *tp;
+
+    tp = ngx_timeofday();
+
+    return (int64_t) tp->sec * 1000 + tp->msec;
+}
+
+
+/* Never touches the database: is this worker alive and turning? */
+
+void
+nchat_api_health(nchat_ctx_t *ctx)
+{
+    u_char               *p;
+    uint64_t              us;
+    ngx_str_t             members, value;
+    ngx_http_request_t   *r;
+
+    r = ctx->request;
+
+    p = ngx_pnalloc(r->pool, sizeof("\"status\":\"healthy\",\"timestamp\":"
+                                    "\"2026-01-02T03:04:05.678Z\",\"uptime\":,"
+                                    "\"version\":\"\",\"environment\":\"\"ms")
+                             + 2 * NGX_INT64_LEN + sizeof(NCHAT_VERSION)
+                             + ctx->conf->environment.len);
+    if (p == NULL) {
+        nchat_reply_internal(ctx, "out of memory");
+        return;
+    }
+
+    members.data = p;
+    p = ngx_cpymem(p, "\"status\":\"healthy\",\"timestamp\":\"",
+                   sizeof("\"status\":\"healthy\",\"timestamp\":\"") - 1);
+    p = nchat_time_format(p, nchat_health_now());
+    p = ngx_sprintf(p, "\",\"uptime\":%T,\"version\":\"" NCHAT_VERSION
+                    "\",\"environment\":\"%V\"",
+                    ngx_time() - (time_t) ctx->conf->metrics->started,
+                    &ctx->conf->environment);
+    members.len = p - members.data;
+
+    us = nchat_monotonic_us() - ctx->started;
+
+    value.data = p;
+    value.len = ngx_sprintf(p, "%uLms", us / 1000) - p;
+
+    if (nchat_reply_header(r, "X-Response-Time", &value) != NGX_OK) {
+        nchat_reply_internal(ctx, "out of memory");
+        return;
+    }
+
+    ngx_str_set(&value, "no-cache");
+    nchat_reply_header(r, "Cache-Control", &value);
+
+    nchat_reply_ok(ctx, NGX_HTTP_OK, &members, NULL);
+}
+
+
+/*
+ * A round trip through the pool.  An answer of any kind becomes one of the
+ * checks, so this does not go the way of the other endpoints (nchat_query).
+ */
+
+void
+nchat_api_ready(nchat_ctx_t *ctx)
+{
+    nchat_db_op_t  *op;
+
+    op = nchat_db_op(ctx->conf->db, &nchat_ready_stmt, nchat_ready_answer,
+                     ctx);
+    if (op == NULL) {
+        nchat_reply_internal(ctx, "out of memory");
+        return;
+    }
+
+    ctx->op = op;
+    nchat_ctx_wait(ctx);
+    nchat_db_send(op);
+}
+
+
+static void
+nchat_ready_answer(nchat_db_op_t *op)
+{
+    nchat_ctx_t *ctx = op->data;
+
+    ngx_int_t          schema;
+    ngx_str_t          version;
+    ngx_connection_t  *c;
+
+    c = ctx->request->connection;
+    ctx->op = NULL;
+    schema = 0;
+
+    if (op->status == NCHAT_DB_OK) {
+        version = nchat_db_value(op->result, 0, 0);
+        schema = ngx_atoi(version.data, version.len);
+    }
+
+    nchat_ready_reply(ctx, op->status == NCHAT_DB_OK, schema);
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+static void
+nchat_ready_reply(nchat_ctx_t *ctx, ngx_uint_t database, ngx_int_t schema)
+{
+    u_char      *p, *last;
+    ngx_str_t    members, parts[2], value;
+    ngx_uint_t   ready;
+
+    ready = database && schema >= NCHAT_SCHEMA_VERSION;
+
+    if (database && !ready) {
+        ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
+                      "nchat: the database has schema version %i, this build "
+                      "needs %d: run nchat-migrate", schema,
+                      NCHAT_SCHEMA_VERSION);
+    }
+
+    p = ngx_pnalloc(ctx->request->pool, 1024);
+    if (p == NULL) {
+        nchat_reply_internal(ctx, "out of memory");
+        return;
+    }
+
+    members.data = p;
+    last = p + 1024;
+
+    p = ngx_sprintf(p, "\"ready\":%s,\"timestamp\":\"",
+                    ready ? "true" : "false");
+    p = nchat_time_format(p, nchat_health_now());
+
+    p = ngx_slprintf(p, last, "\",\"checks\":["
+                     "{\"name\":\"database\",\"ready\":%s},"
+                     "{\"name\":\"schema\",\"ready\":%s%s},"
+                     "{\"name\":\"auth\",\"ready\":true}]",
+                     database ? "true"
+                              : "false,\"message\":\"no answer\"",
+                     ready ? "true" : "false",
+                     ready ? "" : database
+                           ? ",\"message\":\"too old: run nchat-migrate\""
+                           : ",\"message\":\"unknown\"");
+    members.len = p - members.data;
+
+    ngx_str_set(&value, "no-store");
+    nchat_reply_header(ctx->request, "Cache-Control", &value);
+
+    if (ready) {
+        nchat_reply_ok(ctx, NGX_HTTP_OK, &members, NULL);
+        return;
+    }
+
+    ngx_str_set(&parts[0], "{\"success\":false,\"error\":\"Not ready\","
+                           "\"code\":\"SERVICE_UNAVAILABLE\",\"details\":{},");
+    *p++ = '}';
+    parts[1].data = members.data;
+    parts[1].len = p - members.data;
+
+    nchat_reply_json(ctx, NGX_HTTP_SERVICE_UNAVAILABLE, parts, 2);
+}
+
+
+void
+nchat_api_metrics(nchat_ctx_t *ctx)
+{
+    ngx_str_t               text, value;
+    ngx_uint_t              i;
+    nchat_metrics_route_t   routes[NCHAT_METRICS_ROUTES];
+
+    for (i = 0; i < nchat_nroutes; i++) {
+        routes[i].endpoint = nchat_routes[i].path;
+        nchat_route_method(&nchat_routes[i], &routes[i].method);
+    }
+
+    ngx_str_set(&routes[i].endpoint, "other");
+    ngx_str_set(&routes[i].method, "other");
+
+    if (nchat_metrics_render(ctx->request->pool, ctx->conf->metrics,
+                             nchat_zone_gauges(ctx->conf->zone), routes, i + 1,
+                             &text)
+        != NGX_OK)
+    {
+        nchat_reply_internal(ctx, "out of memory");
+        return;
+    }
+
+    ngx_str_set(&value, "no-store");
+    nchat_reply_header(ctx->request, "Cache-Control", &value);
+
+    nchat_reply_raw(ctx, NGX_HTTP_OK,
+                    "text/plain; version=0.0.4; charset=utf-8", &text);
+}

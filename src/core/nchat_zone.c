@@ -1,0 +1,529 @@
+/*
+ * The shared zone: its life, rate windows and the lease.  What it keeps of
+ * sessions and of the configuration is in nchat_zone_live.c.
+ */
+
+#include "nchat_zone.h"
+#include "nchat_zone_int.h"
+#include "nchat_crypto.h"
+
+
+
+typedef struct {
+    ngx_rbtree_node_t  node;
+    ngx_queue_t        queue;
+    nchat_key_t        key;
+    ngx_msec_t         begin;
+    time_t             reset;
+    ngx_uint_t         count;
+} nchat_window_node_t;
+
+
+static ngx_int_t nchat_zone_init(ngx_shm_zone_t *shm, void *data);
+static nchat_window_node_t *nchat_window_find(nchat_zone_shared_t *shared,
+    nchat_window_kind_e kind, const nchat_key_t *key, uint32_t hash);
+static nchat_window_node_t *nchat_window_begin(nchat_zone_t *zone,
+    nchat_window_kind_e kind, const nchat_key_t *key, uint32_t hash,
+    ngx_msec_t span);
+static void nchat_window_insert(ngx_rbtree_node_t *temp,
+    ngx_rbtree_node_t *node, ngx_rbtree_node_t *sentinel);
+static ngx_uint_t nchat_window_evict(nchat_zone_t *zone,
+    nchat_window_kind_e kind);
+static void nchat_window_expire(nchat_zone_t *zone, nchat_window_kind_e kind,
+    ngx_msec_t span);
+static uint32_t nchat_key_hash(const nchat_key_t *key);
+
+
+nchat_zone_t *
+nchat_zone_add(ngx_conf_t *cf, ngx_str_t *name, size_t size, void *tag)
+{
+    nchat_zone_t    *zone;
+    ngx_shm_zone_t  *shm;
+
+    zone = ngx_pcalloc(cf->pool, sizeof(nchat_zone_t));
+    if (zone == NULL) {
+        return NULL;
+    }
+
+    shm = ngx_shared_memory_add(cf, name, size, tag);
+    if (shm == NULL) {
+        return NULL;
+    }
+
+    if (shm->data) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "zone \"%V\" is already in use", name);
+        return NULL;
+    }
+
+    zone->shm = shm;
+    shm->init = nchat_zone_init;
+    shm->data = zone;
+
+    return zone;
+}
+
+
+/* On a reload the old workers are serving from the zone: adopt, never reset. */
+
+static ngx_int_t
+nchat_zone_init(ngx_shm_zone_t *shm, void *data)
+{
+    nchat_zone_t         *old = data;
+    nchat_zone_t         *zone = shm->data;
+    ngx_uint_t            i;
+    nchat_zone_shared_t  *shared;
+
+    zone->pool = (ngx_slab_pool_t *) shm->shm.addr;
+
+    if (old) {
+        zone->shared = old->shared;
+        return NGX_OK;
+    }
+
+    if (shm->shm.exists) {
+        zone->shared = zone->pool->data;
+        return NGX_OK;
+    }
+
+    shared = ngx_slab_calloc(zone->pool, sizeof(nchat_zone_shared_t));
+    if (shared == NULL) {
+        ngx_log_error(NGX_LOG_EMERG, shm->shm.log, 0,
+                      "nchat_zone \"%V\" is too small, give it at least 1m",
+                      &shm->shm.name);
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < NCHAT_WINDOW_KINDS; i++) {
+        ngx_rbtree_init(&shared->windows[i], &shared->windows_sentinel[i],
+                        nchat_window_insert);
+        ngx_queue_init(&shared->windows_queue[i]);
+    }
+
+    nchat_zone_live_init(shared);
+
+    shared->metrics.started = ngx_time();
+
+    zone->pool->data = shared;
+    zone->pool->log_nomem = 0;
+    zone->shared = shared;
+
+    return NGX_OK;
+}
+
+
+void *
+nchat_zone_alloc_locked(nchat_zone_t *zone, size_t size)
+{
+    void  *p;
+
+    for ( ;; ) {
+        p = ngx_slab_alloc_locked(zone->pool, size);
+        if (p) {
+            return p;
+        }
+
+        if (!nchat_window_evict(zone, NCHAT_WINDOW_RATE)
+            && !nchat_session_evict(zone)
+            && !nchat_window_evict(zone, NCHAT_WINDOW_SIGNIN))
+        {
+            return NULL;
+        }
+    }
+}
+
+
+void
+nchat_key(nchat_key_t *key, ngx_uint_t class, const ngx_str_t *parts,
+    ngx_uint_t n)
+{
+    u_char      digest[NCHAT_SHA256_LEN];
+    u_char      parts_digests[NCHAT_KEY_PARTS * NCHAT_SHA256_LEN];
+    ngx_uint_t  i;
+
+    ngx_memzero(key, sizeof(nchat_key_t));
+    key->bytes[0] = (u_char) class;
+
+    /* a digest of digests: parts of any length, and none runs into the next */
+
+    n = ngx_min(n, NCHAT_KEY_PARTS);
+
+    for (i = 0; i < n; i++) {
+        if (nchat_sha256(&parts_digests[i * NCHAT_SHA256_LEN], parts[i].data,
+                         parts[i].len)
+            != NGX_OK)
+        {
+            return;
+        }
+    }
+
+    if (nchat_sha256(digest, parts_digests, n * NCHAT_SHA256_LEN) == NGX_OK) {
+        ngx_memcpy(&key->bytes[2], digest, 16);
+    }
+}
+
+
+void
+nchat_window_hit(nchat_zone_t *zone, nchat_window_kind_e kind,
+    const nchat_key_t *key, ngx_msec_t span, nchat_window_t *window)
+{
+    uint32_t              hash;
+    ngx_msec_t            now;
+    nchat_window_node_t  *w;
+
+    hash = nchat_key_hash(key);
+    now = ngx_current_msec;
+
+    ngx_shmtx_lock(&zone->pool->mutex);
+
+    nchat_window_expire(zone, kind, span);
+
+    w = nchat_window_find(zone->shared, kind, key, hash);
+
+    if (w == NULL) {
+        w = nchat_window_begin(zone, kind, key, hash, span);
+
+    } else if (now - w->begin >= span) {
+        ngx_queue_remove(&w->queue);
+        ngx_queue_insert_head(&zone->shared->windows_queue[kind], &w->queue);
+        w->begin = now;
+        w->reset = ngx_time() + (time_t) ((span + 999) / 1000);
+        w->count = 0;
+    }
+
+    if (w) {
+        window->count = ++w->count;
+        window->reset = w->reset;
+        window->left = (span - (now - w->begin) + 999) / 1000;
+
+    } else {
+        window->count = 1;
+        window->reset = ngx_time() + (time_t) ((span + 999) / 1000);
+        window->left = (span + 999) / 1000;
+        nchat_count(&zone->shared->metrics, NCHAT_M_ZONE_UNCOUNTED);
+    }
+
+    ngx_shmtx_unlock(&zone->pool->mutex);
+}
+
+
+void
+nchat_window_peek(nchat_zone_t *zone, nchat_window_kind_e kind,
+    const nchat_key_t *key, ngx_msec_t span, nchat_window_t *window)
+{
+    uint32_t              hash;
+    ngx_msec_t            now;
+    nchat_window_node_t  *w;
+
+    hash = nchat_key_hash(key);
+    now = ngx_current_msec;
+
+    window->count = 0;
+    window->reset = ngx_time() + (time_t) ((span + 999) / 1000);
+    window->left = (span + 999) / 1000;
+
+    ngx_shmtx_lock(&zone->pool->mutex);
+
+    w = nchat_window_find(zone->shared, kind, key, hash);
+
+    if (w && now - w->begin < span) {
+        window->count = w->count;
+        window->reset = w->reset;
+        window->left = (span - (now - w->begin) + 999) / 1000;
+    }
+
+    ngx_shmtx_unlock(&zone->pool->mutex);
+}
+
+
+void
+nchat_window_clear(nchat_zone_t *zone, nchat_window_kind_e kind,
+    const nchat_key_t *key)
+{
+    nchat_window_node_t  *w;
+
+    ngx_shmtx_lock(&zone->pool->mutex);
+
+    w = nchat_window_find(zone->shared, kind, key, nchat_key_hash(key));
+
+    if (w) {
+        ngx_queue_remove(&w->queue);
+        ngx_rbtree_delete(&zone->shared->windows[kind], &w->node);
+        ngx_slab_free_locked(zone->pool, w);
+    }
+
+    ngx_shmtx_unlock(&zone->pool->mutex);
+}
+
+
+void
+nchat_window_release(nchat_zone_t *zone, nchat_window_kind_e kind,
+    const nchat_key_t *key)
+{
+    nchat_window_node_t  *w;
+
+    ngx_shmtx_lock(&zone->pool->mutex);
+
+    w = nchat_window_find(zone->shared, kind, key, nchat_key_hash(key));
+
+    if (w && w->count) {
+        w->count--;
+    }
+
+    ngx_shmtx_unlock(&zone->pool->mutex);
+}
+
+
+static nchat_window_node_t *
+nchat_window_find(nchat_zone_shared_t *shared, nchat_window_kind_e kind,
+    const nchat_key_t *key, uint32_t hash)
+{
+    ngx_int_t             rc;
+    ngx_rbtree_node_t    *node, *sentinel;
+    nchat_window_node_t  *w;
+
+    node = shared->windows[kind].root;
+    sentinel = shared->windows[kind].sentinel;
+
+    while (node != sentinel) {
+
+        if (hash != node->key) {
+            node = (hash < node->key) ? node->left : node->right;
+            continue;
+        }
+
+        w = (nchat_window_node_t *) node;
+
+        rc = ngx_memcmp(key, &w->key, sizeof(nchat_key_t));
+        if (rc == 0) {
+            return w;
+        }
+
+        node = (rc < 0) ? node->left : node->right;
+    }
+
+    return NULL;
+}
+
+
+static nchat_window_node_t *
+nchat_window_begin(nchat_zone_t *zone, nchat_window_kind_e kind,
+    const nchat_key_t *key, uint32_t hash, ngx_msec_t span)
+{
+    nchat_window_node_t  *w;
+
+    w = nchat_zone_alloc_locked(zone, sizeof(nchat_window_node_t));
+    if (w == NULL) {
+        return NULL;
+    }
+
+    w->node.key = hash;
+    w->key = *key;
+    w->begin = ngx_current_msec;
+    w->reset = ngx_time() + (time_t) ((span + 999) / 1000);
+    w->count = 0;
+
+    ngx_rbtree_insert(&zone->shared->windows[kind], &w->node);
+    ngx_queue_insert_head(&zone->shared->windows_queue[kind], &w->queue);
+
+    return w;
+}
+
+
+static void
+nchat_window_insert(ngx_rbtree_node_t *temp, ngx_rbtree_node_t *node,
+    ngx_rbtree_node_t *sentinel)
+{
+    ngx_rbtree_node_t   **p;
+    nchat_window_node_t  *w, *t;
+
+    for ( ;; ) {
+
+        if (node->key != temp->key) {
+            p = (node->key < temp->key) ? &temp->left : &temp->right;
+
+        } else {
+            w = (nchat_window_node_t *) node;
+            t = (nchat_window_node_t *) temp;
+
+            p = (ngx_memcmp(&w->key, &t->key, sizeof(nchat_key_t)) < 0)
+                ? &temp->left : &temp->right;
+        }
+
+        if (*p == sentinel) {
+            break;
+        }
+
+        temp = *p;
+    }
+
+    *p = node;
+    node->parent = temp;
+    node->left = sentinel;
+    node->right = sentinel;
+    ngx_rbt_red(node);
+}
+
+
+/*
+ * Windows are queued by their beginning, so that the tail is the one that
+ * ends (or ended) first.
+ */
+
+static ngx_uint_t
+nchat_window_evict(nchat_zone_t *zone, nchat_window_kind_e kind)
+{
+    ngx_queue_t          *q;
+    nchat_window_node_t  *w;
+    nchat_zone_shared_t  *shared;
+
+    shared = zone->shared;
+
+    if (ngx_queue_empty(&shared->windows_queue[kind])) {
+        return 0;
+    }
+
+    q = ngx_queue_last(&shared->windows_queue[kind]);
+    w = ngx_queue_data(q, nchat_window_node_t, queue);
+
+    ngx_queue_remove(q);
+    ngx_rbtree_delete(&shared->windows[kind], &w->node);
+    ngx_slab_free_locked(zone->pool, w);
+
+    nchat_count(&shared->metrics, kind == NCHAT_WINDOW_RATE
+                                  ? NCHAT_M_ZONE_EVICTED_RATE
+                                  : NCHAT_M_ZONE_EVICTED_SIGNIN);
+    return 1;
+}
+
+
+/* Every hit frees at most two ended windows, so that none pays for all. */
+
+static void
+nchat_window_expire(nchat_zone_t *zone, nchat_window_kind_e kind,
+    ngx_msec_t span)
+{
+    ngx_uint_t            n;
+    ngx_queue_t          *q;
+    nchat_window_node_t  *w;
+    nchat_zone_shared_t  *shared;
+
+    shared = zone->shared;
+
+    for (n = 0; n < 2; n++) {
+
+        if (ngx_queue_empty(&shared->windows_queue[kind])) {
+            return;
+        }
+
+        q = ngx_queue_last(&shared->windows_queue[kind]);
+        w = ngx_queue_data(q, nchat_window_node_t, queue);
+
+        if (ngx_current_msec - w->begin < span) {
+            return;
+        }
+
+        ngx_queue_remove(q);
+        ngx_rbtree_delete(&shared->windows[kind], &w->node);
+        ngx_slab_free_locked(zone->pool, w);
+    }
+}
+
+
+static uint32_t
+nchat_key_hash(const nchat_key_t *key)
+{
+    return ngx_murmur_hash2((u_char *) key->bytes, sizeof(nchat_key_t));
+}
+
+
+ngx_uint_t
+nchat_lease_take(nchat_zone_t *zone)
+{
+    ngx_uint_t            mine;
+    nchat_zone_shared_t  *shared;
+
+    shared = zone->shared;
+
+    ngx_shmtx_lock(&zone->pool->mutex);
+
+    mine = (shared->lease_pid == ngx_pid);
+
+    if (!mine
+        && (shared->lease_pid == 0
+            || ngx_current_msec - shared->lease_at > NCHAT_LEASE_LIFE))
+    {
+        shared->lease_pid = ngx_pid;
+        mine = 1;
+    }
+
+    if (mine) {
+        shared->lease_at = ngx_current_msec;
+    }
+
+    ngx_shmtx_unlock(&zone->pool->mutex);
+
+    return mine;
+}
+
+
+void
+nchat_lease_release(nchat_zone_t *zone)
+{
+    ngx_shmtx_lock(&zone->pool->mutex);
+
+    if (zone->shared->lease_pid == ngx_pid) {
+        zone->shared->lease_pid = 0;
+    }
+
+    ngx_shmtx_unlock(&zone->pool->mutex);
+}
+
+
+nchat_metrics_t *
+nchat_zone_metrics(nchat_zone_t *zone)
+{
+    return &zone->shared->metrics;
+}
+
+
+nchat_gauges_t *
+nchat_zone_gauges(nchat_zone_t *zone)
+{
+    return zone->shared->gauges;
+}
+
+
+nchat_gauges_t *
+nchat_zone_gauges_claim(nchat_zone_t *zone)
+{
+    ngx_pid_t        pid;
+    ngx_uint_t       i;
+    nchat_gauges_t  *gauges;
+
+    ngx_shmtx_lock(&zone->pool->mutex);
+
+    for (i = 0; i < NCHAT_METRICS_WORKERS; i++) {
+        gauges = &zone->shared->gauges[i];
+        pid = (ngx_pid_t) gauges->pid;
+
+        if (pid == 0 || (kill(pid, 0) == -1 && ngx_errno == ESRCH)) {
+            ngx_memzero(gauges, sizeof(nchat_gauges_t));
+            gauges->pid = ngx_pid;
+
+            ngx_shmtx_unlock(&zone->pool->mutex);
+            return gauges;
+        }
+    }
+
+    ngx_shmtx_unlock(&zone->pool->mutex);
+
+    return NULL;
+}
+
+
+void
+nchat_zone_gauges_release(nchat_gauges_t *gauges)
+{
+    gauges->pid = 0;
+}

@@ -1,0 +1,44 @@
+/* The zone's memory, shared by the two files that keep it. */
+
+#ifndef NCHAT_ZONE_INT_H
+#define NCHAT_ZONE_INT_H
+
+
+#include "nchat_zone.h"
+
+
+struct nchat_zone_shared_s {
+    ngx_rbtree_t        windows[NCHAT_WINDOW_KINDS];
+    ngx_rbtree_node_t   windows_sentinel[NCHAT_WINDOW_KINDS];
+    ngx_queue_t         windows_queue[NCHAT_WINDOW_KINDS];
+
+    ngx_rbtree_t        sessions;
+    ngx_rbtree_node_t   sessions_sentinel;
+    ngx_queue_t         sessions_queue;
+    ngx_msec_t          sessions_fresh;
+    ngx_msec_t          sessions_lost;     /* when an evicted entry expires */
+    unsigned            sessions_known:1;  /* fresh was set at least once */
+    unsigned            sessions_partial:1;
+
+    ngx_atomic_t        config_serial;     /* of this node: every store */
+    uint64_t            config_version;
+    ngx_str_t           config_doc;
+
+    ngx_pid_t           lease_pid;
+    ngx_msec_t          lease_at;
+
+    nchat_metrics_t     metrics;
+    nchat_gauges_t      gauges[NCHAT_METRICS_WORKERS];
+};
+
+
+void nchat_zone_live_init(nchat_zone_shared_t *shared);
+
+/* Under the lock: allocates, evicting what may be lost; NULL if nothing is. */
+void *nchat_zone_alloc_locked(nchat_zone_t *zone, size_t size);
+
+/* Under the lock: drops the oldest session entry; 0 if there is none. */
+ngx_uint_t nchat_session_evict(nchat_zone_t *zone);
+
+
+#endif /* NCHAT_ZONE_INT_H */

@@ -1,0 +1,369 @@
+/* What the zone keeps of the database: sessions and the configuration. */
+
+#include "nchat_zone.h"
+#include "nchat_zone_int.h"
+
+
+typedef struct {
+    ngx_rbtree_node_t  node;
+    ngx_queue_t        queue;
+    u_char             id[16];
+    ngx_uint_t         version;          /* 0: this session ended */
+    ngx_msec_t         expires;
+} nchat_session_node_t;
+
+
+static nchat_session_node_t *nchat_session_find(nchat_zone_shared_t *shared,
+    const u_char id[16]);
+static void nchat_session_insert(ngx_rbtree_node_t *temp,
+    ngx_rbtree_node_t *node, ngx_rbtree_node_t *sentinel);
+static void nchat_session_delete(nchat_zone_t *zone, nchat_session_node_t *s);
+static void nchat_session_expire(nchat_zone_t *zone);
+static ngx_rbtree_key_t nchat_session_hash(const u_char id[16]);
+
+
+void
+nchat_zone_live_init(nchat_zone_shared_t *shared)
+{
+    ngx_rbtree_init(&shared->sessions, &shared->sessions_sentinel,
+                    nchat_session_insert);
+    ngx_queue_init(&shared->sessions_queue);
+}
+
+
+void
+nchat_session_put(nchat_zone_t *zone, const u_char id[16], ngx_uint_t version,
+    ngx_msec_t keep)
+{
+    nchat_session_node_t  *s;
+    nchat_zone_shared_t   *shared;
+
+    shared = zone->shared;
+
+    ngx_shmtx_lock(&zone->pool->mutex);
+
+    nchat_session_expire(zone);
+
+    s = nchat_session_find(shared, id);
+
+    if (s) {
+        ngx_queue_remove(&s->queue);
+
+    } else {
+        s = nchat_zone_alloc_locked(zone, sizeof(nchat_session_node_t));
+
+        if (s == NULL) {
+            shared->sessions_partial = 1;
+            shared->sessions_lost = ngx_current_msec + keep;
+            ngx_shmtx_unlock(&zone->pool->mutex);
+            return;
+        }
+
+        s->node.key = nchat_session_hash(id);
+        ngx_memcpy(s->id, id, 16);
+        s->version = 0;
+
+        ngx_rbtree_insert(&shared->sessions, &s->node);
+    }
+
+    /* versions only rise; 0, an ended session, never comes back */
+
+    s->version = ngx_max(s->version, version);
+    s->expires = ngx_current_msec + keep;
+
+    ngx_queue_insert_head(&shared->sessions_queue, &s->queue);
+
+    ngx_shmtx_unlock(&zone->pool->mutex);
+}
+
+
+nchat_session_e
+nchat_session_get(nchat_zone_t *zone, const u_char user[16],
+    const u_char session[16], ngx_uint_t version)
+{
+    nchat_session_e        rc;
+    nchat_session_node_t  *s;
+    nchat_zone_shared_t   *shared;
+
+    shared = zone->shared;
+    rc = NCHAT_SESSION_LIVE;
+
+    ngx_shmtx_lock(&zone->pool->mutex);
+
+    s = nchat_session_find(shared, user);
+
+    if (s && version < s->version) {
+        rc = NCHAT_SESSION_ENDED;
+
+    } else if (nchat_session_find(shared, session)) {
+        rc = NCHAT_SESSION_ENDED;
+
+    } else if (!nchat_session_is_fresh(zone)) {
+        rc = NCHAT_SESSION_UNKNOWN;
+
+    } else if (shared->sessions_partial) {
+
+        if ((ngx_msec_int_t) (shared->sessions_lost - ngx_current_msec) > 0) {
+            rc = NCHAT_SESSION_UNKNOWN;
+
+        } else {
+            shared->sessions_partial = 0;
+        }
+    }
+
+    ngx_shmtx_unlock(&zone->pool->mutex);
+
+    return rc;
+}
+
+
+void
+nchat_session_fresh(nchat_zone_t *zone, ngx_msec_t at)
+{
+    ngx_shmtx_lock(&zone->pool->mutex);
+
+    zone->shared->sessions_fresh = at;
+    zone->shared->sessions_known = 1;
+
+    ngx_shmtx_unlock(&zone->pool->mutex);
+}
+
+
+ngx_uint_t
+nchat_session_is_fresh(nchat_zone_t *zone)
+{
+    return zone->shared->sessions_known
+           && ngx_current_msec - zone->shared->sessions_fresh
+              < NCHAT_SESSION_FRESH;
+}
+
+
+/*
+ * Without the evicted entry the table is not the whole truth any more, until
+ * the tokens that the entry refused have expired by themselves.
+ */
+
+ngx_uint_t
+nchat_session_evict(nchat_zone_t *zone)
+{
+    ngx_queue_t           *q;
+    nchat_zone_shared_t   *shared;
+    nchat_session_node_t  *s;
+
+    shared = zone->shared;
+
+    if (ngx_queue_empty(&shared->sessions_queue)) {
+        return 0;
+    }
+
+    q = ngx_queue_last(&shared->sessions_queue);
+    s = ngx_queue_data(q, nchat_session_node_t, queue);
+
+    if (!shared->sessions_partial
+        || (ngx_msec_int_t) (s->expires - shared->sessions_lost) > 0)
+    {
+        shared->sessions_lost = s->expires;
+    }
+
+    shared->sessions_partial = 1;
+
+    nchat_session_delete(zone, s);
+    nchat_count(&shared->metrics, NCHAT_M_ZONE_EVICTED_SESSION);
+
+    return 1;
+}
+
+
+static void
+nchat_session_expire(nchat_zone_t *zone)
+{
+    ngx_uint_t             n;
+    ngx_queue_t           *q;
+    nchat_session_node_t  *s;
+
+    for (n = 0; n < 2; n++) {
+
+        if (ngx_queue_empty(&zone->shared->sessions_queue)) {
+            return;
+        }
+
+        q = ngx_queue_last(&zone->shared->sessions_queue);
+        s = ngx_queue_data(q, nchat_session_node_t, queue);
+
+        if ((ngx_msec_int_t) (s->expires - ngx_current_msec) > 0) {
+            return;
+        }
+
+        nchat_session_delete(zone, s);
+    }
+}
+
+
+static void
+nchat_session_delete(nchat_zone_t *zone, nchat_session_node_t *s)
+{
+    ngx_queue_remove(&s->queue);
+    ngx_rbtree_delete(&zone->shared->sessions, &s->node);
+    ngx_slab_free_locked(zone->pool, s);
+}
+
+
+static nchat_session_node_t *
+nchat_session_find(nchat_zone_shared_t *shared, const u_char id[16])
+{
+    ngx_int_t              rc;
+    ngx_rbtree_key_t       hash;
+    ngx_rbtree_node_t     *node, *sentinel;
+    nchat_session_node_t  *s;
+
+    hash = nchat_session_hash(id);
+    node = shared->sessions.root;
+    sentinel = shared->sessions.sentinel;
+
+    while (node != sentinel) {
+
+        if (hash != node->key) {
+            node = (hash < node->key) ? node->left : node->right;
+            continue;
+        }
+
+        s = (nchat_session_node_t *) node;
+
+        rc = ngx_memcmp(id, s->id, 16);
+        if (rc == 0) {
+            return s;
+        }
+
+        node = (rc < 0) ? node->left : node->right;
+    }
+
+    return NULL;
+}
+
+
+static void
+nchat_session_insert(ngx_rbtree_node_t *temp, ngx_rbtree_node_t *node,
+    ngx_rbtree_node_t *sentinel)
+{
+    ngx_rbtree_node_t    **p;
+    nchat_session_node_t  *s, *t;
+
+    for ( ;; ) {
+
+        if (node->key != temp->key) {
+            p = (node->key < temp->key) ? &temp->left : &temp->right;
+
+        } else {
+            s = (nchat_session_node_t *) node;
+            t = (nchat_session_node_t *) temp;
+
+            p = (ngx_memcmp(s->id, t->id, 16) < 0) ? &temp->left
+                                                   : &temp->right;
+        }
+
+        if (*p == sentinel) {
+            break;
+        }
+
+        temp = *p;
+    }
+
+    *p = node;
+    node->parent = temp;
+    node->left = sentinel;
+    node->right = sentinel;
+    ngx_rbt_red(node);
+}
+
+
+static ngx_rbtree_key_t
+nchat_session_hash(const u_char id[16])
+{
+    ngx_rbtree_key_t  hash;
+
+    /* a version 4 UUID is random in its first bytes */
+
+    ngx_memcpy(&hash, id, sizeof(ngx_rbtree_key_t));
+
+    return hash;
+}
+
+
+ngx_int_t
+nchat_zone_config_set(nchat_zone_t *zone, uint64_t version,
+    const ngx_str_t *doc, ngx_uint_t force)
+{
+    u_char               *p;
+    nchat_zone_shared_t  *shared;
+
+    shared = zone->shared;
+
+    ngx_shmtx_lock(&zone->pool->mutex);
+
+    if (shared->config_serial
+        && ((version <= shared->config_version && !force)
+            || (version == shared->config_version
+                && doc->len == shared->config_doc.len
+                && ngx_memcmp(doc->data, shared->config_doc.data, doc->len)
+                   == 0)))
+    {
+        ngx_shmtx_unlock(&zone->pool->mutex);
+        return NGX_OK;
+    }
+
+    p = nchat_zone_alloc_locked(zone, doc->len);
+    if (p == NULL) {
+        ngx_shmtx_unlock(&zone->pool->mutex);
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(p, doc->data, doc->len);
+
+    if (shared->config_doc.data) {
+        ngx_slab_free_locked(zone->pool, shared->config_doc.data);
+    }
+
+    shared->config_doc.data = p;
+    shared->config_doc.len = doc->len;
+    shared->config_version = version;
+    (void) ngx_atomic_fetch_add(&shared->config_serial, 1);
+
+    ngx_shmtx_unlock(&zone->pool->mutex);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+nchat_zone_config_get(nchat_zone_t *zone, ngx_atomic_uint_t *serial,
+    uint64_t *version, ngx_str_t *doc)
+{
+    u_char               *p;
+    nchat_zone_shared_t  *shared;
+
+    shared = zone->shared;
+
+    if (shared->config_serial == *serial) {
+        return NGX_DECLINED;
+    }
+
+    ngx_shmtx_lock(&zone->pool->mutex);
+
+    p = malloc(shared->config_doc.len);
+
+    if (p == NULL) {
+        ngx_shmtx_unlock(&zone->pool->mutex);
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(p, shared->config_doc.data, shared->config_doc.len);
+
+    doc->data = p;
+    doc->len = shared->config_doc.len;
+    *version = shared->config_version;
+    *serial = shared->config_serial;
+
+    ngx_shmtx_unlock(&zone->pool->mutex);
+
+    return NGX_OK;
+}

@@ -1,0 +1,568 @@
+/*
+ * One connection: connecting, sending, closing.
+ *
+ * libpq owns its socket and may replace it by another one with the same number
+ * while it connects, so nginx never sees that descriptor.  It watches a copy
+ * (dup) that is ours: registering, deregistering and closing are then always
+ * valid.  Events are level-triggered, since PQconsumeInput does not say
+ * whether it read everything.
+ */
+
+#include "nchat_db_int.h"
+
+
+static void nchat_db_conn_start(nchat_db_conn_t *conn);
+static void nchat_db_conn_poll(nchat_db_conn_t *conn);
+static ngx_int_t nchat_db_conn_watch(nchat_db_conn_t *conn,
+    ngx_event_handler_pt handler);
+static void nchat_db_conn_unwatch(nchat_db_conn_t *conn);
+static void nchat_db_conn_ready(nchat_db_conn_t *conn);
+static ngx_int_t nchat_db_conn_setup(nchat_db_conn_t *conn);
+static void nchat_db_conn_setup_done(nchat_db_op_t *op);
+static void nchat_db_conn_poll_handler(ngx_event_t *ev);
+static void nchat_db_conn_timer_handler(ngx_event_t *ev);
+static void nchat_db_conn_notice(void *data, const char *message);
+
+
+static nchat_stmt_t  nchat_db_setup_stmt = {
+    "nchat_setup",
+    "SELECT set_config('statement_timeout', $1, false),"
+    " set_config('lock_timeout', $1, false),"
+    " set_config('idle_in_transaction_session_timeout', $1, false),"
+    " set_config('application_name', $2, false),"
+    " set_config('client_encoding', 'UTF8', false),"
+    " set_config('timezone', 'UTC', false),"
+    " set_config('search_path', 'public', false)",
+    2, NCHAT_LANE_FAST, 0, 0, 0
+};
+
+
+void
+nchat_db_conn_open(nchat_db_conn_t *conn)
+{
+    ngx_queue_init(&conn->inflight);
+
+    conn->timer.handler = nchat_db_conn_timer_handler;
+    conn->timer.data = conn;
+    conn->timer.log = conn->lane->db->log;
+
+    nchat_db_conn_start(conn);
+}
+
+
+void
+nchat_db_conn_state(nchat_db_conn_t *conn, nchat_conn_state_e state)
+{
+    ngx_uint_t       i, n[NCHAT_CONN_READY + 1];
+    nchat_lane_t    *lane;
+    nchat_gauges_t  *gauges;
+
+    conn->state = state;
+    lane = conn->lane;
+    gauges = lane->db->gauges;
+
+    if (gauges == NULL) {
+        return;
+    }
+
+    ngx_memzero(n, sizeof(n));
+
+    for (i = 0; i < lane->nconns; i++) {
+        n[lane->conns[i].state]++;
+    }
+
+    gauges->ready[lane->id] = n[NCHAT_CONN_READY];
+    gauges->down[lane->id] = n[NCHAT_CONN_DOWN];
+    gauges->connecting[lane->id] = n[NCHAT_CONN_CONNECTING]
+                                   + n[NCHAT_CONN_RESOLVING];
+}
+
+
+static void
+nchat_db_conn_start(nchat_db_conn_t *conn)
+{
+    nchat_db_t  *db;
+
+    db = conn->lane->db;
+
+    conn->broken = 0;
+    ngx_memzero(conn->prepared, sizeof(conn->prepared));
+
+    /* the addresses that failed may be out of date */
+
+    if (conn->backoff && conn->state != NCHAT_CONN_RESOLVING) {
+        nchat_db_conn_state(conn, NCHAT_CONN_RESOLVING);
+
+        if (nchat_db_conninfo_refresh(conn->lane->info, conn,
+                                      nchat_db_conn_start)
+            == NGX_AGAIN)
+        {
+            return;
+        }
+    }
+
+    nchat_db_conn_state(conn, NCHAT_CONN_CONNECTING);
+
+    conn->pg = nchat_db_conninfo_start(conn->lane->info);
+
+    if (conn->pg == NULL || PQstatus(conn->pg) == CONNECTION_BAD) {
+        nchat_db_conn_fail(conn, "cannot connect");
+        return;
+    }
+
+    PQsetNoticeProcessor(conn->pg, nchat_db_conn_notice, db);
+
+    conn->timer.cancelable = 1;
+    ngx_add_timer(&conn->timer, db->conf->connect_timeout);
+
+    /* libpq says: behave as if PQconnectPoll had wanted to write */
+
+    if (nchat_db_conn_watch(conn, nchat_db_conn_poll_handler) != NGX_OK
+        || ngx_add_event(conn->c->write, NGX_WRITE_EVENT, NGX_LEVEL_EVENT)
+           != NGX_OK)
+    {
+        nchat_db_conn_fail(conn, "cannot watch the socket");
+    }
+}
+
+
+static ngx_int_t
+nchat_db_conn_watch(nchat_db_conn_t *conn, ngx_event_handler_pt handler)
+{
+    int                fd;
+    ngx_log_t         *log;
+    ngx_connection_t  *c;
+
+    nchat_db_conn_unwatch(conn);
+
+    log = conn->lane->db->log;
+
+    fd = fcntl(PQsocket(conn->pg), F_DUPFD_CLOEXEC, 0);
+
+    if (fd == -1) {
+        ngx_log_error(NGX_LOG_ERR, log, ngx_errno,
+                      "nchat: fcntl(F_DUPFD_CLOEXEC) failed");
+        return NGX_ERROR;
+    }
+
+    c = ngx_get_connection(fd, log);
+
+    if (c == NULL) {
+        (void) close(fd);
+        return NGX_ERROR;
+    }
+
+    c->data = conn;
+    c->log = log;
+    c->read->log = log;
+    c->write->log = log;
+    c->read->handler = handler;
+    c->write->handler = handler;
+    c->idle = 1;
+
+    conn->c = c;
+
+    return NGX_OK;
+}
+
+
+static void
+nchat_db_conn_unwatch(nchat_db_conn_t *conn)
+{
+    if (conn->c) {
+        ngx_close_connection(conn->c);
+        conn->c = NULL;
+    }
+}
+
+
+static void
+nchat_db_conn_poll_handler(ngx_event_t *ev)
+{
+    ngx_connection_t  *c = ev->data;
+
+    /* at shutdown nginx closes idle connections: this one is not needed */
+
+    if (c->close) {
+        nchat_db_conn_close(c->data);
+        return;
+    }
+
+    nchat_db_conn_poll(c->data);
+}
+
+
+static void
+nchat_db_conn_poll(nchat_db_conn_t *conn)
+{
+    ngx_int_t                  rc;
+    PostgresPollingStatusType  status;
+
+    status = PQconnectPoll(conn->pg);
+
+    if (status == PGRES_POLLING_FAILED) {
+        nchat_db_conn_fail(conn, "cannot connect");
+        return;
+    }
+
+    if (status == PGRES_POLLING_OK) {
+        nchat_db_conn_ready(conn);
+        return;
+    }
+
+    /* libpq may have gone on to another socket: watch afresh */
+
+    if (nchat_db_conn_watch(conn, nchat_db_conn_poll_handler) != NGX_OK) {
+        nchat_db_conn_fail(conn, "cannot watch the socket");
+        return;
+    }
+
+    if (status == PGRES_POLLING_READING) {
+        rc = ngx_add_event(conn->c->read, NGX_READ_EVENT, NGX_LEVEL_EVENT);
+
+    } else {
+        rc = ngx_add_event(conn->c->write, NGX_WRITE_EVENT, NGX_LEVEL_EVENT);
+    }
+
+    if (rc != NGX_OK) {
+        nchat_db_conn_fail(conn, "cannot watch the socket");
+    }
+}
+
+
+static void
+nchat_db_conn_ready(nchat_db_conn_t *conn)
+{
+    nchat_db_t  *db;
+
+    db = conn->lane->db;
+
+    if (PQsetnonblocking(conn->pg, 1) != 0
+        || PQenterPipelineMode(conn->pg) != 1
+        || nchat_db_conn_watch(conn, nchat_db_conn_read_handler) != NGX_OK)
+    {
+        nchat_db_conn_fail(conn, "cannot be set up");
+        return;
+    }
+
+    conn->c->write->handler = nchat_db_conn_write_handler;
+
+    if (ngx_add_event(conn->c->read, NGX_READ_EVENT, NGX_LEVEL_EVENT)
+        != NGX_OK)
+    {
+        nchat_db_conn_fail(conn, "cannot watch the socket");
+        return;
+    }
+
+    if (conn->timer.timer_set) {
+        ngx_del_timer(&conn->timer);
+    }
+
+    nchat_db_conn_state(conn, NCHAT_CONN_READY);
+    nchat_count(db->metrics, NCHAT_M_DB_CONNECTS);
+
+    if (nchat_db_conn_setup(conn) != NGX_OK) {
+        nchat_db_conn_fail(conn, "cannot be set up");
+        return;
+    }
+
+    if (!conn->broken) {
+        nchat_db_lane_up(conn->lane);
+    }
+}
+
+
+/* The first statement of every connection; the others queue up behind it. */
+
+static ngx_int_t
+nchat_db_conn_setup(nchat_db_conn_t *conn)
+{
+    u_char          name[64];
+    ngx_str_t       text;
+    nchat_db_op_t  *op;
+
+    op = nchat_db_op(conn->lane->db, &nchat_db_setup_stmt,
+                     nchat_db_conn_setup_done, conn);
+    if (op == NULL) {
+        return NGX_ERROR;
+    }
+
+    text.data = name;
+    text.len = ngx_snprintf(name, sizeof(name), "nchat %s %P",
+                            conn->lane->name, ngx_pid)
+               - name;
+
+    if (nchat_db_set_int(op, 0, conn->lane->timeout) != NGX_OK
+        || nchat_db_set(op, 1, &text) != NGX_OK)
+    {
+        nchat_db_discard(op);
+        return NGX_ERROR;
+    }
+
+    op->lane = conn->lane->id;
+    nchat_db_conn_send(conn, op);
+
+    return NGX_OK;
+}
+
+
+static void
+nchat_db_conn_setup_done(nchat_db_op_t *op)
+{
+    nchat_db_conn_t  *conn = op->data;
+
+    if (op->status == NCHAT_DB_OK) {
+        conn->backoff = 0;
+        return;
+    }
+
+    conn->broken = 1;
+}
+
+
+void
+nchat_db_conn_send(nchat_db_conn_t *conn, nchat_db_op_t *op)
+{
+    uint64_t       bit, *word;
+    nchat_stmt_t  *stmt;
+
+    stmt = op->stmt;
+
+    op->waiting = 0;
+    op->started = nchat_monotonic_us();
+    op->deadline = ngx_current_msec + conn->lane->timeout + NCHAT_DB_GRACE;
+
+    ngx_queue_insert_tail(&conn->inflight, &op->queue);
+    nchat_db_conn_inflight(conn, 1);
+
+    word = &conn->prepared[stmt->index / 64];
+    bit = (uint64_t) 1 << (stmt->index % 64);
+
+    op->preparing = (*word & bit) == 0;
+
+    if (op->preparing) {
+        if (PQsendPrepare(conn->pg, stmt->name, stmt->sql, 0, NULL) != 1) {
+            goto failed;
+        }
+
+        *word |= bit;
+    }
+
+    if (PQsendQueryPrepared(conn->pg, stmt->name, (int) stmt->nparams,
+                            op->values, NULL, NULL, 0) != 1
+        || PQpipelineSync(conn->pg) != 1)
+    {
+        goto failed;
+    }
+
+    nchat_db_conn_timer(conn);
+    nchat_db_conn_flush(conn);
+
+    return;
+
+failed:
+
+    /* whoever called is still on the stack: let the event loop fail it */
+
+    conn->broken = 1;
+    ngx_post_event(conn->c->read, &ngx_posted_events);
+}
+
+
+void
+nchat_db_conn_inflight(nchat_db_conn_t *conn, ngx_int_t change)
+{
+    nchat_gauges_t  *gauges;
+
+    conn->ninflight += change;
+    gauges = conn->lane->db->gauges;
+
+    if (gauges) {
+        gauges->inflight[conn->lane->id] += change;
+    }
+}
+
+
+/*
+ * Watches over the oldest statement in flight.  Only this timer keeps a
+ * leaving worker alive.
+ */
+
+void
+nchat_db_conn_timer(nchat_db_conn_t *conn)
+{
+    nchat_db_op_t   *op;
+    ngx_msec_int_t   left;
+
+    if (ngx_queue_empty(&conn->inflight)) {
+
+        if (conn->timer.timer_set) {
+            ngx_del_timer(&conn->timer);
+        }
+
+        return;
+    }
+
+    op = ngx_queue_data(ngx_queue_head(&conn->inflight), nchat_db_op_t, queue);
+
+    left = (ngx_msec_int_t) (op->deadline - ngx_current_msec);
+
+    /* a later deadline is noticed when the timer fires: no re-arming */
+
+    if (!conn->timer.timer_set) {
+        conn->timer.cancelable = 0;
+        ngx_add_timer(&conn->timer, ngx_max(left, 1));
+    }
+}
+
+
+static void
+nchat_db_conn_timer_handler(ngx_event_t *ev)
+{
+    nchat_db_op_t    *op;
+    nchat_db_conn_t  *conn = ev->data;
+
+    switch (conn->state) {
+
+    case NCHAT_CONN_DOWN:
+        nchat_db_conn_start(conn);
+        return;
+
+    case NCHAT_CONN_READY:
+
+        if (ngx_queue_empty(&conn->inflight)) {
+            return;
+        }
+
+        op = ngx_queue_data(ngx_queue_head(&conn->inflight), nchat_db_op_t,
+                            queue);
+
+        if ((ngx_msec_int_t) (op->deadline - ngx_current_msec) > 0) {
+            nchat_db_conn_timer(conn);
+            return;
+        }
+
+        nchat_db_conn_fail(conn, "gave no answer in time");
+        return;
+
+    default:
+        nchat_db_conn_fail(conn, "did not connect in time");
+    }
+}
+
+
+/* Ends a connection that is of no use any more, and plans the next one. */
+
+void
+nchat_db_conn_fail(nchat_db_conn_t *conn, const char *what)
+{
+    ngx_uint_t     ready, level;
+    ngx_msec_t     wait;
+    nchat_db_t    *db;
+    nchat_lane_t  *lane;
+
+    lane = conn->lane;
+    db = lane->db;
+    ready = (conn->state == NCHAT_CONN_READY);
+
+    /* one line per outage, not one per attempt */
+
+    level = (ready || conn->backoff == 0) ? NGX_LOG_ERR : NGX_LOG_INFO;
+
+    ngx_log_error(level, db->log, 0, "nchat: database connection (%s) %s: %s",
+                  lane->name, what,
+                  conn->pg ? PQerrorMessage(conn->pg) : "out of memory");
+
+    if (ready) {
+        nchat_count(db->metrics, NCHAT_M_DB_LOST);
+    }
+
+    conn->backoff = conn->backoff
+                    ? ngx_min(conn->backoff * 2, NCHAT_DB_BACKOFF_MAX)
+                    : NCHAT_DB_BACKOFF;
+
+    nchat_db_conn_close(conn);
+
+    if (db->quit || !lane->open) {
+        return;
+    }
+
+    /* jitter: workers and nodes must not come back all at once */
+
+    wait = conn->backoff / 2 + (ngx_msec_t) ngx_random() % conn->backoff;
+
+    conn->timer.cancelable = 1;
+    ngx_add_timer(&conn->timer, wait);
+
+    nchat_db_lane_down(lane);
+}
+
+
+void
+nchat_db_conn_close(nchat_db_conn_t *conn)
+{
+    PGconn             *pg;
+    ngx_queue_t         inflight, *q;
+    nchat_db_op_t      *op;
+    nchat_db_status_e   status;
+
+    if (conn->timer.timer_set) {
+        ngx_del_timer(&conn->timer);
+    }
+
+    nchat_db_conninfo_cancel(conn);
+    nchat_db_conn_unwatch(conn);
+
+    pg = conn->pg;
+    conn->pg = NULL;
+
+    nchat_db_conn_state(conn, NCHAT_CONN_DOWN);
+
+    if (pg) {
+        PQfinish(pg);
+    }
+
+    /* the callers may send again at once: not to this connection */
+
+    ngx_queue_init(&inflight);
+
+    if (!ngx_queue_empty(&conn->inflight)) {
+        ngx_queue_add(&inflight, &conn->inflight);
+        ngx_queue_init(&conn->inflight);
+    }
+
+    nchat_db_conn_inflight(conn, - (ngx_int_t) conn->ninflight);
+
+    while (!ngx_queue_empty(&inflight)) {
+        q = ngx_queue_head(&inflight);
+        ngx_queue_remove(q);
+        op = ngx_queue_data(q, nchat_db_op_t, queue);
+
+        if (op->result) {
+            PQclear(op->result);
+            op->result = NULL;
+        }
+
+        if (op->stmt->read && !op->retried && !op->cancelled
+            && !conn->lane->db->quit)
+        {
+            nchat_db_op_again(op);
+            continue;
+        }
+
+        status = ((ngx_msec_int_t) (op->deadline - ngx_current_msec) <= 0)
+                 ? NCHAT_DB_TIMEOUT : NCHAT_DB_DOWN;
+
+        nchat_db_op_done(op, status);
+    }
+}
+
+
+static void
+nchat_db_conn_notice(void *data, const char *message)
+{
+    nchat_db_t  *db = data;
+
+    ngx_log_error(NGX_LOG_INFO, db->log, 0, "nchat: database says: %s",
+                  message);
+}

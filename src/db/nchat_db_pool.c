@@ -1,0 +1,582 @@
+/* Lanes, their queues, and the life of an operation. */
+
+#include "nchat_db_int.h"
+
+
+static void nchat_db_lane_open(nchat_db_t *db, nchat_lane_e id,
+    const char *name, nchat_conninfo_t *info);
+static nchat_db_conn_t *nchat_db_lane_pick(nchat_lane_t *lane);
+static void nchat_db_lane_refuse(nchat_lane_t *lane, nchat_db_status_e status);
+static void nchat_db_lane_timer(nchat_lane_t *lane);
+static void nchat_db_lane_timer_handler(ngx_event_t *ev);
+static nchat_lane_t *nchat_db_lane_of(nchat_db_t *db, nchat_stmt_t *stmt);
+static void nchat_db_op_wait(nchat_lane_t *lane, nchat_db_op_t *op,
+    ngx_uint_t first);
+
+
+static const char  *nchat_lane_names[] = {
+    "fast", "lock", "slow", "replica", "listen"
+};
+
+
+/* statements are numbered at first use, the same on every connection */
+
+static ngx_uint_t  nchat_db_nstmts;
+
+
+nchat_db_t *
+nchat_db_open(ngx_cycle_t *cycle, nchat_db_conf_t *conf, nchat_zone_t *zone,
+    nchat_gauges_t *gauges, ngx_resolver_t *resolver,
+    ngx_msec_t resolver_timeout)
+{
+    ngx_uint_t   i;
+    nchat_db_t  *db;
+
+    db = ngx_pcalloc(cycle->pool, sizeof(nchat_db_t));
+    if (db == NULL) {
+        return NULL;
+    }
+
+    db->pool = cycle->pool;
+    db->log = cycle->log;
+    db->conf = conf;
+    db->zone = zone;
+    db->gauges = gauges;
+    db->metrics = nchat_zone_metrics(zone);
+    db->resolver = resolver;
+    db->resolver_timeout = resolver_timeout;
+
+    for (i = 0; i < NCHAT_LANES; i++) {
+        db->lanes[i].conns = ngx_pcalloc(cycle->pool,
+                                         conf->connections[i]
+                                         * sizeof(nchat_db_conn_t));
+        if (db->lanes[i].conns == NULL) {
+            return NULL;
+        }
+
+        nchat_db_lane_open(db, i, nchat_lane_names[i],
+                           i == NCHAT_LANE_REPLICA ? conf->replica_info
+                                                   : conf->primary_info);
+    }
+
+    return db;
+}
+
+
+static void
+nchat_db_lane_open(nchat_db_t *db, nchat_lane_e id, const char *name,
+    nchat_conninfo_t *info)
+{
+    ngx_uint_t     i;
+    nchat_lane_t  *lane;
+
+    lane = &db->lanes[id];
+
+    lane->db = db;
+    lane->id = id;
+    lane->name = name;
+    lane->info = info;
+    lane->depth = (id == NCHAT_LANE_FAST || id == NCHAT_LANE_LISTEN)
+                  ? NCHAT_DB_DEPTH : 1;
+    lane->timeout = db->conf->timeout[id];
+
+    ngx_queue_init(&lane->waiting);
+
+    lane->timer.handler = nchat_db_lane_timer_handler;
+    lane->timer.data = lane;
+    lane->timer.log = db->log;
+
+    /* the listener's opens when this worker gets the lease */
+
+    if (info == NULL || id == NCHAT_LANE_LISTEN) {
+        return;
+    }
+
+    lane->open = 1;
+    lane->nconns = db->conf->connections[id];
+
+    for (i = 0; i < lane->nconns; i++) {
+        lane->conns[i].lane = lane;
+        nchat_db_conn_open(&lane->conns[i]);
+    }
+}
+
+
+void
+nchat_db_quit(nchat_db_t *db)
+{
+    db->quit = 1;
+}
+
+
+void
+nchat_db_close(nchat_db_t *db)
+{
+    ngx_uint_t     i, n;
+    nchat_lane_t  *lane;
+
+    db->quit = 1;
+
+    for (i = 0; i < NCHAT_LANES; i++) {
+        lane = &db->lanes[i];
+        lane->open = 0;
+
+        for (n = 0; n < lane->nconns; n++) {
+            nchat_db_conn_close(&lane->conns[n]);
+        }
+
+        nchat_db_lane_refuse(lane, NCHAT_DB_DOWN);
+    }
+}
+
+
+void
+nchat_db_listen(nchat_db_t *db, nchat_db_listener_t *listener)
+{
+    nchat_lane_t  *lane;
+
+    db->listener = listener;
+
+    lane = &db->lanes[NCHAT_LANE_LISTEN];
+
+    if (lane->open) {
+        return;
+    }
+
+    lane->open = 1;
+    lane->nconns = 1;
+    lane->conns[0].lane = lane;
+    lane->conns[0].backoff = 0;
+
+    nchat_db_conn_open(&lane->conns[0]);
+}
+
+
+void
+nchat_db_unlisten(nchat_db_t *db)
+{
+    nchat_lane_t  *lane;
+
+    lane = &db->lanes[NCHAT_LANE_LISTEN];
+
+    if (lane->open) {
+        lane->open = 0;
+        nchat_db_conn_close(&lane->conns[0]);
+        nchat_db_lane_refuse(lane, NCHAT_DB_DOWN);
+    }
+}
+
+
+nchat_db_op_t *
+nchat_db_op(nchat_db_t *db, nchat_stmt_t *stmt, nchat_db_done_pt done,
+    void *data)
+{
+    ngx_pool_t     *pool;
+    nchat_db_op_t  *op;
+
+    if (stmt->index == 0) {
+
+        if (nchat_db_nstmts + 1 >= NCHAT_DB_STMTS
+            || stmt->nparams > NCHAT_DB_PARAMS)
+        {
+            ngx_log_error(NGX_LOG_ALERT, db->log, 0,
+                          "nchat: NCHAT_DB_STMTS or NCHAT_DB_PARAMS is too "
+                          "small for statement %s", stmt->name);
+            return NULL;
+        }
+
+        stmt->index = ++nchat_db_nstmts;
+    }
+
+    pool = ngx_create_pool(1024, db->log);
+    if (pool == NULL) {
+        return NULL;
+    }
+
+    op = ngx_pcalloc(pool, sizeof(nchat_db_op_t));
+    if (op == NULL) {
+        ngx_destroy_pool(pool);
+        return NULL;
+    }
+
+    op->pool = pool;
+    op->stmt = stmt;
+    op->db = db;
+    op->done = done;
+    op->data = data;
+
+    return op;
+}
+
+
+ngx_int_t
+nchat_db_set(nchat_db_op_t *op, ngx_uint_t i, const ngx_str_t *text)
+{
+    u_char  *p;
+
+    if (i >= op->stmt->nparams
+        || (text->len && memchr(text->data, '\0', text->len)))
+    {
+        return NGX_ERROR;
+    }
+
+    p = ngx_pnalloc(op->pool, text->len + 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    *ngx_cpymem(p, text->data, text->len) = '\0';
+    op->values[i] = (char *) p;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+nchat_db_set_int(nchat_db_op_t *op, ngx_uint_t i, int64_t value)
+{
+    u_char     text[NGX_INT64_LEN + 1];
+    ngx_str_t  s;
+
+    s.data = text;
+    s.len = ngx_sprintf(text, "%L", value) - text;
+
+    return nchat_db_set(op, i, &s);
+}
+
+
+void
+nchat_db_send(nchat_db_op_t *op)
+{
+    nchat_db_t    *db;
+    nchat_lane_t  *lane;
+
+    db = op->db;
+    lane = nchat_db_lane_of(db, op->stmt);
+    op->lane = lane->id;
+
+    /* no server to be had: say so at once */
+
+    if (lane->down || !lane->open) {
+        nchat_count(db->metrics, NCHAT_M_DB_REFUSED_DOWN);
+        nchat_db_op_done(op, NCHAT_DB_DOWN);
+        return;
+    }
+
+    if (lane->nwaiting >= db->conf->queue) {
+        nchat_count(db->metrics, NCHAT_M_DB_REFUSED_QUEUE);
+        nchat_db_op_done(op, NCHAT_DB_BUSY);
+        return;
+    }
+
+    nchat_db_op_wait(lane, op, 0);
+    nchat_db_lane_run(lane);
+}
+
+
+static void
+nchat_db_op_wait(nchat_lane_t *lane, nchat_db_op_t *op, ngx_uint_t first)
+{
+    op->waiting = 1;
+
+    if (!first) {
+        op->queued = ngx_current_msec;
+        ngx_queue_insert_tail(&lane->waiting, &op->queue);
+
+    } else {
+        ngx_queue_insert_head(&lane->waiting, &op->queue);
+    }
+
+    lane->nwaiting++;
+}
+
+
+/* Once more, on another connection if there is one. */
+
+void
+nchat_db_op_again(nchat_db_op_t *op)
+{
+    nchat_lane_t  *lane;
+
+    lane = &op->db->lanes[op->lane];
+
+    op->retried = 1;
+    nchat_count(op->db->metrics, NCHAT_M_DB_RETRIES);
+
+    /* it goes with the next run of the lane, or falls with it */
+
+    nchat_db_op_wait(lane, op, 1);
+    nchat_db_lane_timer(lane);
+}
+
+
+void
+nchat_db_cancel(nchat_db_op_t *op)
+{
+    nchat_lane_t  *lane;
+
+    op->cancelled = 1;
+
+    if (op->waiting) {
+        lane = &op->db->lanes[op->lane];
+        ngx_queue_remove(&op->queue);
+        lane->nwaiting--;
+        ngx_destroy_pool(op->pool);
+    }
+}
+
+
+void
+nchat_db_discard(nchat_db_op_t *op)
+{
+    ngx_destroy_pool(op->pool);
+}
+
+
+void
+nchat_db_op_done(nchat_db_op_t *op, nchat_db_status_e status)
+{
+    op->waiting = 0;
+    op->status = status;
+
+    if (!op->cancelled) {
+        op->done(op);
+    }
+
+    if (op->result) {
+        PQclear(op->result);
+    }
+
+    ngx_destroy_pool(op->pool);
+}
+
+
+/* Sends what waits, as far as there are connections that may take it. */
+
+void
+nchat_db_lane_run(nchat_lane_t *lane)
+{
+    ngx_queue_t      *q;
+    nchat_db_op_t    *op;
+    nchat_db_conn_t  *conn;
+
+    while (!ngx_queue_empty(&lane->waiting)) {
+
+        conn = nchat_db_lane_pick(lane);
+        if (conn == NULL) {
+            break;
+        }
+
+        q = ngx_queue_head(&lane->waiting);
+        ngx_queue_remove(q);
+        lane->nwaiting--;
+
+        op = ngx_queue_data(q, nchat_db_op_t, queue);
+        nchat_db_conn_send(conn, op);
+    }
+
+    nchat_db_lane_timer(lane);
+}
+
+
+/*
+ * The connection with the fewest statements in flight: commits on one
+ * connection follow each other, over several they share one flush.
+ */
+
+static nchat_db_conn_t *
+nchat_db_lane_pick(nchat_lane_t *lane)
+{
+    ngx_uint_t        i;
+    nchat_db_conn_t  *conn, *best;
+
+    best = NULL;
+
+    for (i = 0; i < lane->nconns; i++) {
+        conn = &lane->conns[i];
+
+        if (conn->state != NCHAT_CONN_READY || conn->broken
+            || conn->ninflight >= lane->depth)
+        {
+            continue;
+        }
+
+        if (best == NULL || conn->ninflight < best->ninflight) {
+            best = conn;
+        }
+    }
+
+    return best;
+}
+
+
+void
+nchat_db_lane_up(nchat_lane_t *lane)
+{
+    nchat_db_listener_t  *listener;
+
+    if (lane->down) {
+        lane->down = 0;
+        ngx_log_error(NGX_LOG_NOTICE, lane->db->log, 0,
+                      "nchat: database connections (%s) are back",
+                      lane->name);
+    }
+
+    listener = lane->db->listener;
+
+    if (lane->id == NCHAT_LANE_LISTEN && listener) {
+        listener->ready(listener->data);
+    }
+
+    nchat_db_lane_run(lane);
+}
+
+
+/* One connection was lost or did not come up: is it the last one? */
+
+void
+nchat_db_lane_down(nchat_lane_t *lane)
+{
+    ngx_uint_t            i;
+    nchat_db_listener_t  *listener;
+
+    listener = lane->db->listener;
+
+    if (lane->id == NCHAT_LANE_LISTEN && listener) {
+        listener->lost(listener->data);
+    }
+
+    for (i = 0; i < lane->nconns; i++) {
+        if (lane->conns[i].state == NCHAT_CONN_READY) {
+            nchat_db_lane_run(lane);
+            return;
+        }
+    }
+
+    lane->down = 1;
+    nchat_db_lane_refuse(lane, NCHAT_DB_DOWN);
+}
+
+
+static void
+nchat_db_lane_refuse(nchat_lane_t *lane, nchat_db_status_e status)
+{
+    ngx_queue_t  *q;
+
+    while (!ngx_queue_empty(&lane->waiting)) {
+        q = ngx_queue_head(&lane->waiting);
+        ngx_queue_remove(q);
+        lane->nwaiting--;
+
+        nchat_db_op_done(ngx_queue_data(q, nchat_db_op_t, queue), status);
+    }
+
+    nchat_db_lane_timer(lane);
+}
+
+
+/* All wait for the same time, so the head is always the next to give up. */
+
+static void
+nchat_db_lane_timer(nchat_lane_t *lane)
+{
+    nchat_db_op_t   *op;
+    ngx_msec_int_t   left;
+
+    if (lane->db->gauges) {
+        lane->db->gauges->waiting[lane->id] = lane->nwaiting;
+    }
+
+    if (ngx_queue_empty(&lane->waiting)) {
+
+        if (lane->timer.timer_set) {
+            ngx_del_timer(&lane->timer);
+        }
+
+        return;
+    }
+
+    if (lane->timer.timer_set) {
+        return;
+    }
+
+    op = ngx_queue_data(ngx_queue_head(&lane->waiting), nchat_db_op_t, queue);
+
+    left = (ngx_msec_int_t) (op->queued + lane->db->conf->queue_timeout
+                             - ngx_current_msec);
+
+    ngx_add_timer(&lane->timer, ngx_max(left, 1));
+}
+
+
+static void
+nchat_db_lane_timer_handler(ngx_event_t *ev)
+{
+    nchat_lane_t  *lane = ev->data;
+
+    ngx_queue_t    *q;
+    nchat_db_op_t  *op;
+
+    while (!ngx_queue_empty(&lane->waiting)) {
+        q = ngx_queue_head(&lane->waiting);
+        op = ngx_queue_data(q, nchat_db_op_t, queue);
+
+        if (ngx_current_msec - op->queued < lane->db->conf->queue_timeout) {
+            break;
+        }
+
+        ngx_queue_remove(q);
+        lane->nwaiting--;
+
+        nchat_count(lane->db->metrics, NCHAT_M_DB_REFUSED_QUEUE);
+        nchat_db_op_done(op, NCHAT_DB_BUSY);
+    }
+
+    nchat_db_lane_timer(lane);
+}
+
+
+/* Stale reads prefer a replica; without one that answers, the primary. */
+
+static nchat_lane_t *
+nchat_db_lane_of(nchat_db_t *db, nchat_stmt_t *stmt)
+{
+    nchat_lane_t  *lane;
+
+    lane = &db->lanes[NCHAT_LANE_REPLICA];
+
+    if (stmt->stale && lane->open && !lane->down) {
+        return lane;
+    }
+
+    return &db->lanes[stmt->lane];
+}
+
+
+ngx_str_t
+nchat_db_value(PGresult *result, int row, int col)
+{
+    ngx_str_t  value;
+
+    if (row >= PQntuples(result) || col >= PQnfields(result)) {
+        ngx_str_null(&value);
+        return value;
+    }
+
+    value.data = (u_char *) PQgetvalue(result, row, col);
+    value.len = PQgetlength(result, row, col);
+
+    return value;
+}
+
+
+const char *
+nchat_db_sqlstate(nchat_db_op_t *op)
+{
+    char  *state;
+
+    state = op->result ? PQresultErrorField(op->result, PG_DIAG_SQLSTATE)
+                       : NULL;
+
+    return state ? state : "";
+}

@@ -1,0 +1,471 @@
+/*
+ * The listener.  A statement that comes back proves that every notification
+ * of an earlier commit has come back before it, so a small statement sent
+ * every NCHAT_SYNC_TICK tells all workers of the node that what the zone knows
+ * of sessions is the whole truth as of the moment it was sent.  When that
+ * proof is older than NCHAT_SESSION_FRESH, everybody asks the database.
+ */
+
+#include "nchat_sync.h"
+#include "nchat_uuid.h"
+
+
+#define NCHAT_SYNC_TICK  250          /* milliseconds */
+#define NCHAT_SYNC_JOBS  16
+
+
+typedef struct {
+    nchat_db_t          *db;
+    nchat_zone_t        *zone;
+    ngx_log_t           *log;
+    ngx_msec_t           keep;
+    const nchat_job_t   *jobs;
+    ngx_msec_t           due[NCHAT_SYNC_JOBS];
+    ngx_event_t          timer;
+    nchat_db_listener_t  listener;
+    ngx_msec_t           proof_at;    /* when the statement under way was sent */
+
+    unsigned             listening:1;
+    unsigned             loaded:1;
+    unsigned             proving:1;
+    unsigned             config_loading:1;
+    unsigned             config_again:1;
+    unsigned             config_force:1;
+} nchat_sync_t;
+
+
+static void nchat_sync_tick(ngx_event_t *ev);
+static void nchat_sync_run_jobs(nchat_sync_t *sync);
+static void nchat_sync_job_done(nchat_db_op_t *op);
+static void nchat_sync_ready(void *data);
+static void nchat_sync_lost(void *data);
+static void nchat_sync_notify(void *data, const char *payload);
+static nchat_db_op_t *nchat_sync_send(nchat_sync_t *sync, nchat_stmt_t *stmt,
+    nchat_db_done_pt done);
+static void nchat_sync_listen_done(nchat_db_op_t *op);
+static void nchat_sync_load_sessions(nchat_sync_t *sync);
+static void nchat_sync_sessions_done(nchat_db_op_t *op);
+static void nchat_sync_load_config(nchat_sync_t *sync);
+static void nchat_sync_config_done(nchat_db_op_t *op);
+static void nchat_sync_prove(nchat_sync_t *sync);
+static void nchat_sync_proof_done(nchat_db_op_t *op);
+
+
+static nchat_stmt_t  nchat_sync_listen_stmt = {
+    "nchat_listen", "LISTEN nchat", 0, NCHAT_LANE_LISTEN, 0, 0, 0
+};
+
+static nchat_stmt_t  nchat_sync_sessions_stmt = {
+    "nchat_sessions_changed",
+    "SELECT id, version, (extract(epoch FROM now() - changed_at) * 1000)"
+    "::bigint AS age FROM nchat_sessions_changed($1::bigint)",
+    1, NCHAT_LANE_LISTEN, 1, 0, 0
+};
+
+static nchat_stmt_t  nchat_sync_config_stmt = {
+    "nchat_config_get", "SELECT version, doc FROM nchat_config_get()",
+    0, NCHAT_LANE_LISTEN, 1, 0, 0
+};
+
+static nchat_stmt_t  nchat_sync_proof_stmt = {
+    "nchat_proof", "SELECT 1", 0, NCHAT_LANE_LISTEN, 0, 0, 0
+};
+
+
+/* one worker, one pool, one listener */
+
+static nchat_sync_t  nchat_sync;
+
+
+ngx_int_t
+nchat_sync_start(ngx_cycle_t *cycle, nchat_db_t *db, nchat_zone_t *zone,
+    ngx_msec_t keep, const nchat_job_t *jobs)
+{
+    ngx_uint_t     i;
+    nchat_sync_t  *sync;
+
+    sync = &nchat_sync;
+    ngx_memzero(sync, sizeof(nchat_sync_t));
+
+    sync->db = db;
+    sync->zone = zone;
+    sync->log = cycle->log;
+    sync->keep = keep;
+    sync->jobs = jobs;
+
+    for (i = 0; jobs[i].stmt; i++) {
+        if (i == NCHAT_SYNC_JOBS) {
+            return NGX_ERROR;
+        }
+
+        sync->due[i] = ngx_current_msec + ngx_random() % jobs[i].interval;
+    }
+
+    sync->listener.ready = nchat_sync_ready;
+    sync->listener.lost = nchat_sync_lost;
+    sync->listener.notify = nchat_sync_notify;
+    sync->listener.data = sync;
+
+    sync->timer.handler = nchat_sync_tick;
+    sync->timer.data = sync;
+    sync->timer.log = cycle->log;
+    sync->timer.cancelable = 1;
+
+    ngx_add_timer(&sync->timer, 1);
+
+    return NGX_OK;
+}
+
+
+void
+nchat_sync_stop(void)
+{
+    if (nchat_sync.zone) {
+        nchat_lease_release(nchat_sync.zone);
+    }
+}
+
+
+static void
+nchat_sync_tick(ngx_event_t *ev)
+{
+    nchat_sync_t *sync = ev->data;
+
+    if (ngx_exiting || ngx_terminate || ngx_quit) {
+
+        if (sync->listening) {
+            sync->listening = 0;
+            nchat_db_unlisten(sync->db);
+            nchat_lease_release(sync->zone);
+        }
+
+        return;
+    }
+
+    ngx_add_timer(ev, NCHAT_SYNC_TICK);
+
+    if (!nchat_lease_take(sync->zone)) {
+
+        if (sync->listening) {
+            sync->listening = 0;
+            nchat_db_unlisten(sync->db);
+        }
+
+        return;
+    }
+
+    if (!sync->listening) {
+        sync->listening = 1;
+        nchat_db_listen(sync->db, &sync->listener);
+        return;
+    }
+
+    if (sync->loaded) {
+        nchat_sync_prove(sync);
+    }
+
+    nchat_sync_run_jobs(sync);
+}
+
+
+static void
+nchat_sync_run_jobs(nchat_sync_t *sync)
+{
+    ngx_uint_t      i;
+    nchat_db_op_t  *op;
+
+    for (i = 0; sync->jobs[i].stmt; i++) {
+
+        if ((ngx_msec_int_t) (sync->due[i] - ngx_current_msec) > 0) {
+            continue;
+        }
+
+        sync->due[i] = ngx_current_msec + sync->jobs[i].interval;
+
+        op = nchat_db_op(sync->db, sync->jobs[i].stmt, nchat_sync_job_done,
+                         sync);
+        if (op) {
+            nchat_db_send(op);
+        }
+    }
+}
+
+
+static void
+nchat_sync_job_done(nchat_db_op_t *op)
+{
+    nchat_sync_t *sync = op->data;
+
+    /* the pool has logged why; the next turn comes anyway */
+
+    if (op->status != NCHAT_DB_OK) {
+        ngx_log_error(NGX_LOG_WARN, sync->log, 0,
+                      "nchat: job %s did not run", op->stmt->name);
+    }
+}
+
+
+static nchat_db_op_t *
+nchat_sync_send(nchat_sync_t *sync, nchat_stmt_t *stmt, nchat_db_done_pt done)
+{
+    nchat_db_op_t  *op;
+
+    op = nchat_db_op(sync->db, stmt, done, sync);
+
+    if (op == NULL) {
+        ngx_log_error(NGX_LOG_ERR, sync->log, 0,
+                      "nchat: no memory for the listener");
+    }
+
+    return op;
+}
+
+
+static void
+nchat_sync_ready(void *data)
+{
+    nchat_sync_t *sync = data;
+
+    nchat_db_op_t  *op;
+
+    sync->proving = 0;
+    sync->config_loading = 0;
+
+    /* an older version than the zone's means a restored database */
+
+    sync->config_force = 1;
+
+    /* first listen, then load: what changes in between comes twice */
+
+    op = nchat_sync_send(sync, &nchat_sync_listen_stmt,
+                         nchat_sync_listen_done);
+    if (op) {
+        nchat_db_send(op);
+        nchat_sync_load_sessions(sync);
+        nchat_sync_load_config(sync);
+    }
+}
+
+
+static void
+nchat_sync_lost(void *data)
+{
+    nchat_sync_t *sync = data;
+
+    sync->loaded = 0;
+}
+
+
+static void
+nchat_sync_listen_done(nchat_db_op_t *op)
+{
+    nchat_sync_t *sync = op->data;
+
+    if (op->status != NCHAT_DB_OK) {
+        ngx_log_error(NGX_LOG_ERR, sync->log, 0,
+                      "nchat: cannot listen for notifications; nchat_postgres "
+                      "must lead to the primary itself, not through a pooler "
+                      "in transaction mode");
+    }
+}
+
+
+static void
+nchat_sync_load_sessions(nchat_sync_t *sync)
+{
+    nchat_db_op_t  *op;
+
+    op = nchat_sync_send(sync, &nchat_sync_sessions_stmt,
+                         nchat_sync_sessions_done);
+    if (op == NULL) {
+        return;
+    }
+
+    if (nchat_db_set_int(op, 0, sync->keep / 1000) != NGX_OK) {
+        nchat_db_discard(op);
+        return;
+    }
+
+    sync->proof_at = ngx_current_msec;
+    nchat_db_send(op);
+}
+
+
+/*
+ * Rows are ordered by time; version 0 marks a session that ended.  Sessions
+ * that were in the zone before stay: versions only rise.
+ */
+
+static void
+nchat_sync_sessions_done(nchat_db_op_t *op)
+{
+    nchat_sync_t *sync = op->data;
+
+    int         row;
+    u_char      id[16];
+    ngx_int_t   version, age;
+    ngx_str_t   value;
+
+    if (op->status != NCHAT_DB_OK) {
+        return;
+    }
+
+    for (row = 0; row < PQntuples(op->result); row++) {
+        value = nchat_db_value(op->result, row, 0);
+
+        if (nchat_uuid_parse(&value, id) != NGX_OK) {
+            continue;
+        }
+
+        value = nchat_db_value(op->result, row, 1);
+        version = ngx_atoi(value.data, value.len);
+
+        value = nchat_db_value(op->result, row, 2);
+        age = ngx_atoi(value.data, value.len);
+
+        if (version == NGX_ERROR || age == NGX_ERROR
+            || (ngx_msec_t) age >= sync->keep)
+        {
+            age = 0;
+        }
+
+        nchat_session_put(sync->zone, id, version == NGX_ERROR ? 0 : version,
+                          sync->keep - age);
+    }
+
+    sync->loaded = 1;
+    nchat_session_fresh(sync->zone, sync->proof_at);
+}
+
+
+static void
+nchat_sync_load_config(nchat_sync_t *sync)
+{
+    nchat_db_op_t  *op;
+
+    if (sync->config_loading) {
+        sync->config_again = 1;
+        return;
+    }
+
+    op = nchat_sync_send(sync, &nchat_sync_config_stmt,
+                         nchat_sync_config_done);
+    if (op) {
+        sync->config_loading = 1;
+        sync->config_again = 0;
+        nchat_db_send(op);
+    }
+}
+
+
+static void
+nchat_sync_config_done(nchat_db_op_t *op)
+{
+    nchat_sync_t *sync = op->data;
+
+    ngx_int_t  version;
+    ngx_str_t  text, doc;
+
+    sync->config_loading = 0;
+
+    if (op->status != NCHAT_DB_OK) {
+        return;
+    }
+
+    text = nchat_db_value(op->result, 0, 0);
+    doc = nchat_db_value(op->result, 0, 1);
+    version = ngx_atoi(text.data, text.len);
+
+    if (version == NGX_ERROR || doc.len == 0
+        || nchat_zone_config_set(sync->zone, version, &doc,
+                                 sync->config_force)
+           != NGX_OK)
+    {
+        ngx_log_error(NGX_LOG_ERR, sync->log, 0,
+                      "nchat: the configuration could not be stored in "
+                      "nchat_zone; is the zone large enough?");
+    }
+
+    sync->config_force = 0;
+
+    if (sync->config_again) {
+        nchat_sync_load_config(sync);
+    }
+}
+
+
+static void
+nchat_sync_prove(nchat_sync_t *sync)
+{
+    nchat_db_op_t  *op;
+
+    if (sync->proving) {
+        return;
+    }
+
+    op = nchat_sync_send(sync, &nchat_sync_proof_stmt, nchat_sync_proof_done);
+
+    if (op) {
+        sync->proving = 1;
+        sync->proof_at = ngx_current_msec;
+        nchat_db_send(op);
+    }
+}
+
+
+static void
+nchat_sync_proof_done(nchat_db_op_t *op)
+{
+    nchat_sync_t *sync = op->data;
+
+    sync->proving = 0;
+
+    if (op->status == NCHAT_DB_OK && sync->loaded) {
+        nchat_session_fresh(sync->zone, sync->proof_at);
+    }
+}
+
+
+/* "config <version>", "user <uuid> <version>", "session <uuid>" */
+
+static void
+nchat_sync_notify(void *data, const char *payload)
+{
+    nchat_sync_t *sync = data;
+
+    u_char       id[16], *p;
+    ngx_int_t    version;
+    ngx_str_t    text;
+
+    if (ngx_strncmp(payload, "config ", 7) == 0) {
+        nchat_sync_load_config(sync);
+        return;
+    }
+
+    version = 0;
+
+    if (ngx_strncmp(payload, "user ", 5) == 0) {
+        text.data = (u_char *) payload + 5;
+        text.len = ngx_strlen(text.data);
+
+        p = ngx_strlchr(text.data, text.data + text.len, ' ');
+
+        if (p == NULL) {
+            return;
+        }
+
+        version = ngx_atoi(p + 1, text.data + text.len - (p + 1));
+        text.len = p - text.data;
+
+    } else if (ngx_strncmp(payload, "session ", 8) == 0) {
+        text.data = (u_char *) payload + 8;
+        text.len = ngx_strlen(text.data);
+
+    } else {
+        return;
+    }
+
+    if (version != NGX_ERROR && nchat_uuid_parse(&text, id) == NGX_OK) {
+        nchat_session_put(sync->zone, id, version, sync->keep);
+    }
+}

@@ -1,0 +1,298 @@
+/*
+ * May this caller do that?  The token's claims say who and in which role; the
+ * shared zone says whether that session is still alive; when the zone cannot
+ * know, the database is asked, and without it nobody gets in.
+ */
+
+#include "nchat_http.h"
+#include "nchat_uuid.h"
+
+
+static ngx_int_t nchat_access_session(nchat_ctx_t *ctx);
+static ngx_int_t nchat_access_ask(nchat_ctx_t *ctx);
+static ngx_int_t nchat_access_ask_external(nchat_ctx_t *ctx);
+static void nchat_access_answer(nchat_ctx_t *ctx, PGresult *result);
+static void nchat_access_external(nchat_ctx_t *ctx, PGresult *result);
+static ngx_int_t nchat_access_role(nchat_ctx_t *ctx);
+static ngx_uint_t nchat_access_same_origin(nchat_ctx_t *ctx);
+static void nchat_access_resume(nchat_ctx_t *ctx);
+static ngx_int_t nchat_access_refuse(nchat_ctx_t *ctx, nchat_error_e error,
+    const char *message);
+
+
+static nchat_stmt_t  nchat_access_session_stmt = {
+    "nchat_session_check",
+    "SELECT nchat_session_check($1::uuid, $2::uuid, $3::int)::text AS live",
+    3, NCHAT_LANE_FAST, 1, 0, 0
+};
+
+static nchat_stmt_t  nchat_access_external_stmt = {
+    "nchat_user_external",
+    "SELECT user_id, email, username, display_name, role, ver"
+    " FROM nchat_user_external($1, $2)",
+    2, NCHAT_LANE_FAST, 1, 0, 0
+};
+
+
+ngx_int_t
+nchat_access(nchat_ctx_t *ctx)
+{
+    nchat_caller_t       *caller;
+    const nchat_route_t  *route;
+
+    route = ctx->route;
+    caller = &ctx->caller;
+
+    if (route->access == NCHAT_ANYONE) {
+        ctx->checked = 1;
+        return NGX_DECLINED;
+    }
+
+    if (caller->bad) {
+        return nchat_access_refuse(ctx, NCHAT_E_INVALID_TOKEN,
+                                   "Invalid or expired token");
+    }
+
+    if (!caller->valid) {
+
+        if (route->access == NCHAT_OPTIONAL) {
+            ctx->checked = 1;
+            return NGX_DECLINED;
+        }
+
+        return nchat_access_refuse(ctx, NCHAT_E_UNAUTHORIZED,
+                                   "Authentication required");
+    }
+
+    if (caller->cookie && route->method != NGX_HTTP_GET
+        && !nchat_access_same_origin(ctx))
+    {
+        return nchat_access_refuse(ctx, NCHAT_E_FORBIDDEN,
+                                   "A request with the session cookie must "
+                                   "come from the same origin");
+    }
+
+    if (caller->claims.external) {
+        return nchat_access_ask_external(ctx);
+    }
+
+    return nchat_access_session(ctx);
+}
+
+
+static ngx_int_t
+nchat_access_session(nchat_ctx_t *ctx)
+{
+    u_char           sid[16];
+    nchat_caller_t  *caller;
+
+    caller = &ctx->caller;
+
+    if (nchat_uuid_parse(&caller->claims.sid, sid) != NGX_OK) {
+        return nchat_access_refuse(ctx, NCHAT_E_INVALID_TOKEN,
+                                   "Invalid or expired token");
+    }
+
+    switch (nchat_session_get(ctx->conf->zone, caller->user, sid,
+                              caller->claims.ver))
+    {
+    case NCHAT_SESSION_LIVE:
+        nchat_count(ctx->conf->metrics, NCHAT_M_SESSION_HIT);
+        return nchat_access_role(ctx);
+
+    case NCHAT_SESSION_ENDED:
+        return nchat_access_refuse(ctx, NCHAT_E_INVALID_TOKEN,
+                                   "This session has ended");
+
+    default:
+        nchat_count(ctx->conf->metrics, NCHAT_M_SESSION_ASK);
+        return nchat_access_ask(ctx);
+    }
+}
+
+
+/* The phases stop here; the answer runs them again. */
+
+static ngx_int_t
+nchat_access_ask(nchat_ctx_t *ctx)
+{
+    ngx_str_t  params[3];
+
+    params[0] = ctx->caller.claims.sub;
+    params[1] = ctx->caller.claims.sid;
+    params[2] = nchat_query_int(ctx, ctx->caller.claims.ver);
+
+    nchat_query(ctx, &nchat_access_session_stmt, params, 3,
+                nchat_access_answer);
+
+    return NGX_DONE;
+}
+
+
+static void
+nchat_access_answer(nchat_ctx_t *ctx, PGresult *result)
+{
+    ngx_str_t  live;
+
+    live = nchat_query_column(result, "live");
+
+    if (live.len == 0 || live.data[0] != 't') {
+        nchat_reply_error(ctx, NCHAT_E_INVALID_TOKEN,
+                          "This session has ended");
+        return;
+    }
+
+    nchat_access_resume(ctx);
+}
+
+
+static ngx_int_t
+nchat_access_ask_external(nchat_ctx_t *ctx)
+{
+    ngx_str_t  params[2];
+
+    params[0] = ctx->caller.claims.iss;
+    params[1] = ctx->caller.claims.sub;
+
+    nchat_query(ctx, &nchat_access_external_stmt, params, 2,
+                nchat_access_external);
+
+    return NGX_DONE;
+}
+
+
+/* An identity service's token becomes the claims of our own user. */
+
+static void
+nchat_access_external(nchat_ctx_t *ctx, PGresult *result)
+{
+    ngx_uint_t       i;
+    ngx_str_t        id, *claim[5];
+    nchat_role_e     mapped;
+    nchat_caller_t  *caller;
+
+    static const char  *columns[] = {
+        "user_id", "email", "username", "display_name", "role"
+    };
+
+    caller = &ctx->caller;
+    id = nchat_query_column(result, "user_id");
+
+    if (nchat_uuid_parse(&id, caller->user) != NGX_OK) {
+        nchat_reply_error(ctx, NCHAT_E_INVALID_TOKEN,
+                          "Nobody here belongs to this token");
+        return;
+    }
+
+    mapped = nchat_role_parse(&caller->claims.role);
+
+    claim[0] = &caller->claims.sub;
+    claim[1] = &caller->claims.email;
+    claim[2] = &caller->claims.username;
+    claim[3] = &caller->claims.display_name;
+    claim[4] = &caller->claims.role;
+
+    for (i = 0; i < 5; i++) {
+        if (i == 4 && mapped != NCHAT_ROLE_NONE) {
+            break;
+        }
+
+        *claim[i] = nchat_query_column(result, columns[i]);
+        claim[i]->data = ngx_pstrdup(ctx->request->pool, claim[i]);
+
+        if (claim[i]->data == NULL) {
+            nchat_reply_internal(ctx, "out of memory");
+            return;
+        }
+    }
+
+    caller->role = mapped != NCHAT_ROLE_NONE
+                   ? mapped : nchat_role_parse(&caller->claims.role);
+
+    nchat_access_resume(ctx);
+}
+
+
+static void
+nchat_access_resume(nchat_ctx_t *ctx)
+{
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    if (nchat_access_role(ctx) != NGX_DECLINED) {
+        return;
+    }
+
+    r->read_event_handler = ngx_http_block_reading;
+    r->write_event_handler = ngx_http_core_run_phases;
+    ngx_http_core_run_phases(r);
+}
+
+
+static ngx_int_t
+nchat_access_role(nchat_ctx_t *ctx)
+{
+    ctx->checked = 1;
+
+    if (ctx->route->access == NCHAT_ADMIN
+        && ctx->caller.role < NCHAT_ROLE_ADMIN)
+    {
+        return nchat_access_refuse(ctx, NCHAT_E_FORBIDDEN,
+                                   "Admin access required");
+    }
+
+    if (ctx->route->access == NCHAT_MEMBER
+        && ctx->caller.role < NCHAT_ROLE_MEMBER)
+    {
+        return nchat_access_refuse(ctx, NCHAT_E_FORBIDDEN,
+                                   "Guests have read access only");
+    }
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_int_t
+nchat_access_refuse(nchat_ctx_t *ctx, nchat_error_e error, const char *message)
+{
+    ctx->checked = 1;
+    nchat_reply_error(ctx, error, message);
+
+    return NGX_DONE;
+}
+
+
+/*
+ * A browser sends the cookie along whoever made it send the request, but it
+ * says who that was: Sec-Fetch-Site, or Origin in older ones.  Neither: no.
+ */
+
+static ngx_uint_t
+nchat_access_same_origin(nchat_ctx_t *ctx)
+{
+    ngx_str_t           *site, *origin, *host;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+    site = nchat_header(r, "Sec-Fetch-Site");
+
+    if (site) {
+        return site->len == sizeof("same-origin") - 1
+               && ngx_strncmp(site->data, "same-origin", site->len) == 0;
+    }
+
+    origin = nchat_header(r, "Origin");
+
+    if (origin == NULL || r->headers_in.host == NULL) {
+        return 0;
+    }
+
+    host = &r->headers_in.host->value;
+
+    return origin->len > host->len + 3
+           && ngx_strncasecmp(origin->data + origin->len - host->len,
+                              host->data, host->len) == 0
+           && ngx_strncmp(origin->data + origin->len - host->len - 3, "://",
+                          3) == 0;
+}

@@ -1,0 +1,191 @@
+/* The body: read, joined, parsed.  Never allocated from Content-Length. */
+
+#include "nchat_http.h"
+#include "nchat_json.h"
+
+
+static ngx_uint_t nchat_body_refused(nchat_ctx_t *ctx);
+static void nchat_body_done(ngx_http_request_t *r);
+static ngx_int_t nchat_body_join(nchat_ctx_t *ctx);
+static ngx_int_t nchat_body_parse(nchat_ctx_t *ctx);
+
+
+ngx_int_t
+nchat_body_read(nchat_ctx_t *ctx)
+{
+    ngx_int_t            rc;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    if (nchat_body_refused(ctx)) {
+        return NGX_DONE;
+    }
+
+    if (ctx->route->body == NCHAT_BODY_FILE) {
+        r->request_body_in_file_only = 1;
+        r->request_body_in_persistent_file = 1;
+        r->request_body_in_clean_file = 1;
+    }
+
+    rc = ngx_http_read_client_request_body(r, nchat_body_done);
+
+    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+        return rc;
+    }
+
+    return NGX_DONE;
+}
+
+
+/* What can be refused before the first byte is read. */
+
+static ngx_uint_t
+nchat_body_refused(nchat_ctx_t *ctx)
+{
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    if (ctx->route->body == NCHAT_BODY_FILE) {
+        return 0;
+    }
+
+    if (r->headers_in.content_type
+        && r->headers_in.content_type->value.len >= 10
+        && ngx_strncasecmp(r->headers_in.content_type->value.data,
+                           (u_char *) "multipart/", 10)
+           == 0)
+    {
+        r->main->count++;
+        nchat_reply_error(ctx, NCHAT_E_MEDIA_TYPE,
+                          "Multipart bodies are not accepted: send JSON; "
+                          "files go to the URL that POST /api/upload gives");
+        return 1;
+    }
+
+    if (nchat_header(r, "Content-Encoding")) {
+        r->main->count++;
+        nchat_reply_error(ctx, NCHAT_E_MEDIA_TYPE,
+                          "Encoded bodies are not accepted: send the JSON "
+                          "as it is, without Content-Encoding");
+        return 1;
+    }
+
+    return 0;
+}
+
+
+static void
+nchat_body_done(ngx_http_request_t *r)
+{
+    nchat_ctx_t  *ctx;
+
+    ctx = nchat_ctx_get(r);
+
+    if (ctx->route->body != NCHAT_BODY_FILE
+        && (nchat_body_join(ctx) != NGX_OK || nchat_body_parse(ctx) != NGX_OK))
+    {
+        return;
+    }
+
+    ctx->route->handler(ctx);
+}
+
+
+/* One buffer, many, a temporary file, or a mixture; usually one. */
+
+static ngx_int_t
+nchat_body_join(nchat_ctx_t *ctx)
+{
+    size_t               size;
+    u_char              *p;
+    ssize_t              n;
+    ngx_buf_t           *b;
+    ngx_chain_t         *cl;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    if (r->request_body == NULL || r->request_body->bufs == NULL) {
+        ngx_str_set(&ctx->body, "");
+        return NGX_OK;
+    }
+
+    cl = r->request_body->bufs;
+
+    if (cl->next == NULL && ngx_buf_in_memory(cl->buf)) {
+        ctx->body.data = cl->buf->pos;
+        ctx->body.len = cl->buf->last - cl->buf->pos;
+        return NGX_OK;
+    }
+
+    size = 0;
+
+    for ( /* void */ ; cl; cl = cl->next) {
+        size += (size_t) ngx_buf_size(cl->buf);
+    }
+
+    p = ngx_pnalloc(r->pool, size ? size : 1);
+    if (p == NULL) {
+        nchat_reply_internal(ctx, "out of memory");
+        return NGX_ERROR;
+    }
+
+    ctx->body.data = p;
+    ctx->body.len = size;
+
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+        b = cl->buf;
+
+        if (ngx_buf_in_memory(b)) {
+            p = ngx_cpymem(p, b->pos, b->last - b->pos);
+            continue;
+        }
+
+        size = (size_t) (b->file_last - b->file_pos);
+        n = ngx_read_file(b->file, p, size, b->file_pos);
+
+        if (n != (ssize_t) size) {
+            nchat_reply_internal(ctx, "the body's temporary file is short");
+            return NGX_ERROR;
+        }
+
+        p += n;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+nchat_body_parse(nchat_ctx_t *ctx)
+{
+    const char  *why;
+
+    if (ctx->body.len == 0) {
+
+        if (ctx->route->body == NCHAT_BODY_MAYBE) {
+            return NGX_OK;
+        }
+
+        nchat_reply_error(ctx, NCHAT_E_BAD_REQUEST,
+                          "The request needs a JSON object as its body");
+        return NGX_ERROR;
+    }
+
+    switch (nchat_json_parse(ctx->request->pool, &ctx->body, 0, &ctx->json,
+                             &why))
+    {
+    case NGX_OK:
+        return NGX_OK;
+
+    case NGX_DECLINED:
+        nchat_reply_error(ctx, NCHAT_E_BAD_REQUEST, why);
+        return NGX_ERROR;
+
+    default:
+        nchat_reply_internal(ctx, "out of memory");
+        return NGX_ERROR;
+    }
+}

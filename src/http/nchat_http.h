@@ -1,0 +1,351 @@
+/*
+ * One request on its way: route, identity, limit, access, body, handler,
+ * reply.  Each step passes the request on or ends it with one reply.
+ */
+
+#ifndef _NCHAT_HTTP_H_INCLUDED_
+#define _NCHAT_HTTP_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include <jansson.h>
+
+#include "nchat_check.h"
+#include "nchat_db.h"
+#include "nchat_jwt.h"
+#include "nchat_live.h"
+#include "nchat_metrics.h"
+#include "nchat_zone.h"
+
+
+typedef struct nchat_ctx_s    nchat_ctx_t;
+typedef struct nchat_route_s  nchat_route_t;
+typedef struct nchat_task_s   nchat_task_t;
+
+
+typedef enum {
+    NCHAT_LIMIT_DEFAULT = 0,
+    NCHAT_LIMIT_UPLOAD,
+    NCHAT_LIMIT_SEARCH,
+    NCHAT_LIMIT_WEBHOOK,
+    NCHAT_LIMIT_PROBE,
+    NCHAT_LIMIT_NONE,              /* downloads and documents */
+    NCHAT_LIMITS = NCHAT_LIMIT_NONE
+} nchat_limit_e;
+
+
+typedef enum {
+    NCHAT_ANYONE = 0,              /* a token is not looked at */
+    NCHAT_OPTIONAL,                /* a bad token is refused */
+    NCHAT_TOKEN,
+    NCHAT_MEMBER,                  /* a token, and not a guest's */
+    NCHAT_ADMIN                    /* admin or owner */
+} nchat_access_e;
+
+
+typedef enum {
+    NCHAT_BODY_NONE = 0,
+    NCHAT_BODY_JSON,               /* an object: ctx->json */
+    NCHAT_BODY_MAYBE,              /* an object or nothing at all */
+    NCHAT_BODY_RAW,                /* the JSON and its bytes: ctx->body */
+    NCHAT_BODY_FILE                /* left as nginx stored it */
+} nchat_body_e;
+
+
+typedef enum {
+    NCHAT_ROLE_NONE = 0,
+    NCHAT_ROLE_GUEST,
+    NCHAT_ROLE_MEMBER,
+    NCHAT_ROLE_MODERATOR,
+    NCHAT_ROLE_ADMIN,
+    NCHAT_ROLE_OWNER
+} nchat_role_e;
+
+
+typedef enum {
+    NCHAT_ENVELOPE_BOTH = 0,
+    NCHAT_ENVELOPE_DATA,
+    NCHAT_ENVELOPE_FLAT
+} nchat_envelope_e;
+
+
+/* The directives, and what a worker makes of them. */
+
+typedef struct {
+    nchat_zone_t        *zone;
+    nchat_db_conf_t      db_conf;
+    ngx_array_t         *keys;             /* of nchat_jwt_key_t */
+    const nchat_jwt_key_t  *signer;
+
+    time_t               access_life;      /* seconds */
+    time_t               refresh_life;
+    ngx_uint_t           bcrypt_cost;
+    ngx_str_t            pool_name;
+    ngx_thread_pool_t   *threads;
+
+    ngx_uint_t           limits[NCHAT_LIMITS];
+    ngx_flag_t           limits_off;
+    ngx_msec_t           window;
+    ngx_uint_t           signin_address;
+    ngx_uint_t           signin_email;
+    ngx_msec_t           signin_window;
+
+    ngx_uint_t           envelope;
+    ngx_array_t         *origins;          /* of ngx_str_t */
+    ngx_str_t            environment;
+    ngx_str_t            public_url;
+    ngx_str_t            cookie;
+    ngx_str_t            cookie_flags;
+
+    struct nchat_files_conf_s  *files;     /* src/api, uploads */
+    struct nchat_fetch_conf_s  *fetch;     /* src/fetch */
+
+    nchat_db_t          *db;               /* this worker's pool */
+    nchat_gauges_t      *gauges;
+    nchat_metrics_t     *metrics;
+    ngx_resolver_t      *resolver;
+} nchat_main_conf_t;
+
+
+typedef struct {
+    ngx_flag_t           enabled;          /* some location has "nchat" */
+} nchat_srv_conf_t;
+
+
+/* Who asks.  Strings are empty where a claim is absent. */
+
+typedef struct {
+    nchat_role_e         role;             /* NONE: anonymous */
+    u_char               user[16];
+    nchat_claims_t       claims;
+    unsigned             valid:1;          /* the token's signature and times */
+    unsigned             bad:1;            /* there was a token, and it isn't */
+    unsigned             cookie:1;         /* it came as a cookie */
+} nchat_caller_t;
+
+
+typedef void (*nchat_handler_pt)(nchat_ctx_t *ctx);
+typedef void (*nchat_result_pt)(nchat_ctx_t *ctx, PGresult *result);
+
+struct nchat_route_s {
+    ngx_str_t            path;             /* {name} stands for one segment */
+    ngx_uint_t           method;           /* NGX_HTTP_… */
+    nchat_access_e       access;
+    nchat_limit_e        limit;
+    nchat_body_e         body;
+    nchat_handler_pt     handler;
+    const char          *when;             /* only with this argument=value */
+};
+
+
+struct nchat_ctx_s {
+    ngx_http_request_t  *request;          /* the main one */
+    nchat_main_conf_t   *conf;
+    const nchat_route_t *route;            /* NULL: none matched */
+    ngx_str_t            uri;              /* before any internal redirect */
+    ngx_uint_t           method;
+    ngx_str_t            params[2];        /* what {…} matched */
+
+    ngx_str_t            request_id;
+    nchat_caller_t       caller;
+
+    nchat_limit_e        limit;
+    nchat_window_t       window;
+
+    ngx_str_t            body;
+    json_t              *json;
+
+    nchat_db_op_t       *op;               /* what is waited for, if anything */
+    nchat_result_pt      op_done;
+    nchat_task_t        *task;
+
+    void                *data;             /* the endpoint's own */
+    uint64_t             started;          /* nchat_monotonic_us */
+
+    unsigned             routed:1;
+    unsigned             counted:1;        /* in its window */
+    unsigned             checked:1;        /* access was decided */
+    unsigned             replied:1;
+    unsigned             api:1;            /* under /api/ */
+    unsigned             challenge:1;      /* 401: with error="invalid_token" */
+};
+
+
+extern ngx_module_t  ngx_http_nchat_module;
+
+
+/* nchat_ctx.c */
+
+/* The context of a request, also after an internal redirect; or NULL. */
+nchat_ctx_t *nchat_ctx_get(ngx_http_request_t *r);
+
+/* Phase handlers. */
+ngx_int_t nchat_post_read_handler(ngx_http_request_t *r);
+ngx_int_t nchat_preaccess_handler(ngx_http_request_t *r);
+ngx_int_t nchat_access_handler(ngx_http_request_t *r);
+ngx_int_t nchat_content_handler(ngx_http_request_t *r);
+ngx_int_t nchat_error_handler(ngx_http_request_t *r);
+ngx_int_t nchat_log_handler(ngx_http_request_t *r);
+
+/* The context, made if there is none yet; NULL if memory is short. */
+nchat_ctx_t *nchat_ctx_make(ngx_http_request_t *r);
+
+/* The context, if the request's location says "nchat api"; else NULL. */
+nchat_ctx_t *nchat_location(ngx_http_request_t *r);
+
+/* While the request waits: notices a client that leaves. */
+void nchat_ctx_wait(nchat_ctx_t *ctx);
+
+
+/* nchat_route.c */
+
+extern nchat_route_t  nchat_routes[];
+extern ngx_uint_t     nchat_nroutes;
+
+/* Finds the route, or sets ctx->route to NULL. */
+void nchat_route_find(nchat_ctx_t *ctx);
+
+/* The name of a route's method, static. */
+void nchat_route_method(const nchat_route_t *route, ngx_str_t *name);
+
+/* The methods of the request's path, for Allow; NULL if the path is unknown. */
+ngx_str_t *nchat_route_allow(nchat_ctx_t *ctx);
+
+
+/* nchat_identity.c */
+
+void nchat_identity(nchat_ctx_t *ctx);
+nchat_role_e nchat_role_parse(const ngx_str_t *name);
+
+
+/* nchat_access.c */
+
+/*
+ * Decides by role and session, maybe after asking the database.  A phase
+ * handler's answer: NGX_DECLINED passes the request on, NGX_AGAIN waits,
+ * NGX_DONE has refused it.
+ */
+ngx_int_t nchat_access(nchat_ctx_t *ctx);
+
+
+/* nchat_limit.c */
+
+/* Counts the request; NGX_DECLINED passes it on, NGX_DONE has refused it. */
+ngx_int_t nchat_limit(nchat_ctx_t *ctx);
+
+/*
+ * Counts by another key, in place of what was counted (webhooks: the webhook
+ * itself, once its token is right).  NGX_DECLINED or NGX_DONE.
+ */
+ngx_int_t nchat_limit_by(nchat_ctx_t *ctx, nchat_limit_e limit,
+    ngx_str_t *parts, ngx_uint_t n);
+
+/* Only looks, for the headers of answers that count against no limit. */
+void nchat_limit_peek(nchat_ctx_t *ctx);
+
+/* Counts a request that was refused before the phase that counts. */
+void nchat_limit_uncounted(nchat_ctx_t *ctx);
+
+/* The client's address as text: IPv4, or an IPv6 address (whole). */
+ngx_str_t nchat_limit_address(nchat_ctx_t *ctx);
+
+
+/* nchat_query.c */
+
+/*
+ * Runs one statement; params with data NULL are SQL NULL.  done() is called
+ * with its result if the request still lives; every failure is answered here
+ * (503, 504, 500).  The result lives as long as the request.
+ */
+void nchat_query(nchat_ctx_t *ctx, nchat_stmt_t *stmt, const ngx_str_t *params,
+    ngx_uint_t n, nchat_result_pt done);
+
+/* The usual done(): columns status and body become the answer. */
+void nchat_query_reply(nchat_ctx_t *ctx, PGresult *result);
+
+/* The row's status column; 0 and an answer of 500 if there is no row. */
+ngx_uint_t nchat_query_status(nchat_ctx_t *ctx, PGresult *result);
+
+/* A column of row 0 by its name; empty if it is NULL or absent. */
+ngx_str_t nchat_query_column(PGresult *result, const char *name);
+
+/* The text of an integer, in memory of the request. */
+ngx_str_t nchat_query_int(nchat_ctx_t *ctx, int64_t value);
+
+
+/* nchat_task.c */
+
+/*
+ * Work for the thread pool.  run() gets size bytes of zeroed memory that
+ * belong to the task, uses nothing of nginx, and done() is called with it in
+ * the event loop if the request still lives; then it is wiped and freed.
+ * nchat_task_make returns NULL after having answered (503 if the queue is
+ * full).  A task that was made must be posted.
+ */
+typedef void (*nchat_task_pt)(void *data);
+typedef void (*nchat_task_done_pt)(nchat_ctx_t *ctx, void *data);
+
+void *nchat_task_make(nchat_ctx_t *ctx, size_t size);
+void nchat_task_post(nchat_ctx_t *ctx, void *data, nchat_task_pt run,
+    nchat_task_done_pt done);
+
+/* The request ends: done() will not be called. */
+void nchat_task_forget(nchat_ctx_t *ctx);
+
+
+/* nchat_body.c */
+
+/* Reads the body as the route says, then calls the route's handler. */
+ngx_int_t nchat_body_read(nchat_ctx_t *ctx);
+
+
+/* nchat_args.c */
+
+typedef struct {
+    ngx_uint_t           page;
+    ngx_uint_t           limit;
+    ngx_uint_t           offset;
+} nchat_page_t;
+
+/* A request header's value, or NULL; the first one if there are several. */
+ngx_str_t *nchat_header(ngx_http_request_t *r, const char *name);
+
+/*
+ * An argument of the query string, decoded, in memory of the request.
+ * NGX_OK; NGX_DECLINED if there is none; NGX_ERROR after having answered 400
+ * (not UTF-8, or a NUL).
+ */
+ngx_int_t nchat_arg(nchat_ctx_t *ctx, const char *name, ngx_str_t *value);
+
+/* page, limit and offset (contract, "Requests"); NGX_ERROR: answered. */
+ngx_int_t nchat_arg_page(nchat_ctx_t *ctx, nchat_page_t *page);
+
+/* The same from the members of a body; absent ones have their defaults. */
+ngx_int_t nchat_json_page(nchat_ctx_t *ctx, nchat_page_t *page);
+
+/*
+ * Checks the body by a table of fields; NGX_OK, or NGX_ERROR after having
+ * answered.
+ */
+ngx_int_t nchat_body_check(nchat_ctx_t *ctx, const nchat_check_t *fields,
+    void *out);
+
+/* Answers 400 VALIDATION_ERROR with one failure. */
+void nchat_reply_invalid(nchat_ctx_t *ctx, const char *field,
+    const char *constraint, const char *message);
+
+/* Answers 400 VALIDATION_ERROR with the list. */
+void nchat_reply_failures(nchat_ctx_t *ctx, nchat_failures_t *failures);
+
+
+/* nchat_filter.c */
+
+ngx_int_t nchat_filter_init(ngx_conf_t *cf);
+
+
+#include "nchat_reply.h"
+
+
+#endif /* _NCHAT_HTTP_H_INCLUDED_ */

@@ -1,0 +1,188 @@
+/* Matching; the table itself is src/api/nchat_api.c. */
+
+#include "nchat_http.h"
+
+
+static ngx_uint_t nchat_route_match(const ngx_str_t *path, ngx_str_t *uri,
+    ngx_str_t params[2]);
+static ngx_uint_t nchat_route_when(ngx_http_request_t *r, const char *when);
+
+
+typedef struct {
+    ngx_uint_t   method;
+    ngx_str_t    name;
+} nchat_method_t;
+
+
+static const nchat_method_t  nchat_methods[] = {
+    { NGX_HTTP_GET, ngx_string("GET") },
+    { NGX_HTTP_HEAD, ngx_string("HEAD") },
+    { NGX_HTTP_POST, ngx_string("POST") },
+    { NGX_HTTP_PUT, ngx_string("PUT") },
+    { NGX_HTTP_PATCH, ngx_string("PATCH") },
+    { NGX_HTTP_DELETE, ngx_string("DELETE") },
+    { NGX_HTTP_OPTIONS, ngx_string("OPTIONS") },
+    { 0, ngx_null_string }
+};
+
+
+void
+nchat_route_find(nchat_ctx_t *ctx)
+{
+    ngx_str_t            uri;
+    ngx_uint_t           i, method;
+    nchat_route_t       *route;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+    uri = r->uri;
+    method = (r->method == NGX_HTTP_HEAD) ? NGX_HTTP_GET : r->method;
+
+    /* with or without one trailing slash */
+
+    if (uri.len > 1 && uri.data[uri.len - 1] == '/') {
+        uri.len--;
+    }
+
+    for (i = 0; i < nchat_nroutes; i++) {
+        route = &nchat_routes[i];
+
+        if (route->method == method
+            && nchat_route_match(&route->path, &uri, ctx->params)
+            && (route->when == NULL || nchat_route_when(r, route->when)))
+        {
+            ctx->route = route;
+            ctx->limit = route->limit;
+            return;
+        }
+    }
+}
+
+
+static ngx_uint_t
+nchat_route_match(const ngx_str_t *path, ngx_str_t *uri, ngx_str_t params[2])
+{
+    u_char      *p, *last, *u, *end;
+    ngx_uint_t   n;
+
+    p = path->data;
+    last = p + path->len;
+    u = uri->data;
+    end = u + uri->len;
+
+    for (n = 0; p < last; /* void */ ) {
+
+        if (*p != '{') {
+
+            if (u == end || *u != *p) {
+                return 0;
+            }
+
+            u++;
+            p++;
+            continue;
+        }
+
+        while (*p++ != '}') { /* void */ }
+
+        params[n].data = u;
+
+        while (u < end && *u != '/') {
+            u++;
+        }
+
+        params[n].len = u - params[n].data;
+
+        if (params[n].len == 0) {
+            return 0;
+        }
+
+        n++;
+    }
+
+    return u == end;
+}
+
+
+/* "name=value": the argument must be there with exactly this value. */
+
+static ngx_uint_t
+nchat_route_when(ngx_http_request_t *r, const char *when)
+{
+    size_t       len;
+    ngx_str_t    value;
+    const char  *equal;
+
+    equal = strchr(when, '=');
+    len = equal - when;
+
+    return ngx_http_arg(r, (u_char *) when, len, &value) == NGX_OK
+           && value.len == ngx_strlen(equal + 1)
+           && ngx_strncmp(value.data, equal + 1, value.len) == 0;
+}
+
+
+void
+nchat_route_method(const nchat_route_t *route, ngx_str_t *name)
+{
+    const nchat_method_t  *m;
+
+    for (m = nchat_methods; m->method; m++) {
+        if (m->method == route->method) {
+            break;
+        }
+    }
+
+    *name = m->name;
+}
+
+
+ngx_str_t *
+nchat_route_allow(nchat_ctx_t *ctx)
+{
+    u_char                *p;
+    ngx_str_t              uri, params[2], *allow;
+    ngx_uint_t             i, methods;
+    const nchat_method_t  *m;
+
+    uri = ctx->uri;
+    methods = 0;
+
+    if (uri.len > 1 && uri.data[uri.len - 1] == '/') {
+        uri.len--;
+    }
+
+    for (i = 0; i < nchat_nroutes; i++) {
+        if (nchat_route_match(&nchat_routes[i].path, &uri, params)) {
+            methods |= nchat_routes[i].method;
+        }
+    }
+
+    if (methods == 0) {
+        return NULL;
+    }
+
+    if (methods & NGX_HTTP_GET) {
+        methods |= NGX_HTTP_HEAD;
+    }
+
+    methods |= NGX_HTTP_OPTIONS;
+
+    allow = ngx_palloc(ctx->request->pool, sizeof(ngx_str_t) + 64);
+    if (allow == NULL) {
+        return NULL;
+    }
+
+    allow->data = (u_char *) allow + sizeof(ngx_str_t);
+    p = allow->data;
+
+    for (m = nchat_methods; m->method; m++) {
+        if (methods & m->method) {
+            p = ngx_sprintf(p, "%s%V", p > allow->data ? ", " : "", &m->name);
+        }
+    }
+
+    allow->len = p - allow->data;
+
+    return allow;
+}
