@@ -29,7 +29,8 @@ static const struct {
       "\xff\xff\xa3" },
     { "$2y$05$/OK.fbVrR/bpIqNJ5ianF.Sa7shbm4.OzKpvFnX1pQLmQW96oUlCq",
       "\xa3" },
-    { "$2a$06$DCq7YPn5Rq63x1Lad4cll.TV4S6ytwfsfvY8jIucDrjc8deX1s.", "" },
+    { "$2a$06$.rCVZVOThsIa97pEDOxvGuRRgzG64bvtJ0938xuqzv18d3ZpQhstC",
+      "abcdefghijklmnopqrstuvwxyz" },
     { "$2a$06$m0CrhHm10qJ3lXRY.5zDGO3rS2KdeeWLuGmsfGlMfOxih58VYVfxe", "a" },
     { "$2a$06$If6bvum7DFjUnE9p2uDeDu0YHzrHM6tf.iqN8.yx.jNN1ILEf7h0i", "abc" }
 };
