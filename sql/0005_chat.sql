@@ -1,4 +1,5 @@
--- 0005 chat data: attachments, stars, and what a message knows of its channel.
+-- 0005 chat data: attachments, stars, what a message knows of its channel and
+-- files, and what search finds messages, files, people and channels by.
 
 
 -- Files that were uploaded completely.  channel_id and message_id say where a
@@ -47,7 +48,9 @@ CREATE INDEX message_stars_newest ON message_stars (user_id, created_at);
 
 
 -- in_public: whether the message's channel is public.  Search asks for it in
--- the same index as for words.  has_file and has_image tell of attachments.
+-- the same index as for words.  Whoever inserts a message may leave it out, or,
+-- when sure of it, give it and save a look at the channel.  has_file and
+-- has_image tell of attachments.
 
 ALTER TABLE messages
     ADD COLUMN in_public  boolean,
@@ -59,28 +62,6 @@ UPDATE messages m
                               WHERE c.id = m.channel_id), false);
 
 ALTER TABLE messages ALTER COLUMN in_public SET NOT NULL;
-
-
--- Whoever inserts a message may leave in_public out, or, when sure of it, give
--- it and save a look at the channel.
-
-CREATE FUNCTION nchat_message_place() RETURNS trigger
-LANGUAGE plpgsql
-AS $$
-BEGIN
-    NEW.in_public := coalesce((SELECT c.type = 'public' FROM channels c
-                                WHERE c.id = NEW.channel_id), false);
-    RETURN NEW;
-END
-$$;
-
-CREATE TRIGGER a_place BEFORE INSERT ON messages
-    FOR EACH ROW WHEN (NEW.in_public IS NULL)
-    EXECUTE FUNCTION nchat_message_place();
-
-CREATE TRIGGER a_place_again BEFORE UPDATE OF channel_id ON messages
-    FOR EACH ROW WHEN (NEW.channel_id <> OLD.channel_id)
-    EXECUTE FUNCTION nchat_message_place();
 
 
 CREATE FUNCTION nchat_attachment_place() RETURNS trigger
@@ -189,5 +170,336 @@ CREATE TRIGGER gone AFTER UPDATE OF deleted_at ON messages
 CREATE TRIGGER gone_for_good AFTER DELETE ON messages
     FOR EACH ROW EXECUTE FUNCTION nchat_message_gone();
 
+
+-- Words.
+--
+-- A text is indexed as words without punctuation: "v1.2/build-7" is the words
+-- v1, 2, build, 7 next to each other, and so is the query.  English words are
+-- stemmed; nothing is left out as too common, so "to be or not to be" is found.
+-- Scripts without spaces have no words; of them every pair of neighbours is
+-- one, and each run's last character.  Symbols, emoji too, are words by code.
+
+CREATE TEXT SEARCH DICTIONARY nchat_english
+    (TEMPLATE = snowball, LANGUAGE = english);
+
+CREATE TEXT SEARCH CONFIGURATION nchat (PARSER = "default");
+
+ALTER TEXT SEARCH CONFIGURATION nchat
+    ADD MAPPING FOR asciiword, word WITH nchat_english;
+ALTER TEXT SEARCH CONFIGURATION nchat
+    ADD MAPPING FOR numword, int, uint, float, sfloat WITH simple;
+
+
+-- Classes of characters, to stand between [ and ] in a regular expression.
+
+-- Chinese, Japanese, Korean; Thai, Lao, Burmese, Khmer.
+
+CREATE FUNCTION nchat_class_unspaced() RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT '\u0e01-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u2e80-\u2fdf'
+           '\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3038-\u303c\u3041-\u30fa'
+           '\u30fc-\u312f\u3131-\u31ff\u3400-\u9fff\ua960-\ua97f\uac00-\ud7ff'
+           '\uf900-\ufaff\uff66-\uff9f\U0001b000-\U0001b2ff'
+           '\U00020000-\U0003ffff'
+$$;
+
+-- Arrows, mathematics, dingbats, emoji; without skin tones.
+
+CREATE FUNCTION nchat_class_symbol() RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT '\u2190-\u2bff\U0001f000-\U0001f3fa\U0001f400-\U0001faff'
+$$;
+
+-- Punctuation outside of ASCII, invisible characters, private ones.
+
+CREATE FUNCTION nchat_class_punctuation() RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT '\u0080-\u00a9\u00ab-\u00b1\u00b4\u00b6-\u00b8\u00bb-\u00bf\u00d7'
+           '\u00f7\u2000-\u206f\u20a0-\u20cf\u3000-\u3004\u3008-\u3020\u3030'
+           '\u303d-\u3040\u30fb\ue000-\uf8ff\ufe00-\ufe6f\uff00-\uff0f'
+           '\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65\ufff0-\uffff'
+           '\U0001f3fb-\U0001f3ff\U000e0000-\U0010ffff'
+$$;
+
+
+-- Text of unspaced scripts and symbols as words.
+
+CREATE FUNCTION nchat_search_pairs(p_text text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT string_agg(
+               CASE s.class
+                   WHEN 'u' THEN ' ' || s.c
+                                 || CASE s.next_class WHEN 'u' THEN s.next
+                                    ELSE '' END || ' '
+                   WHEN 's' THEN ' symbol' || to_hex(ascii(s.c)) || ' '
+                   ELSE s.c
+               END, '' ORDER BY s.n)
+      FROM (SELECT k.*, lead(k.c) OVER w AS next,
+                   lead(k.class) OVER w AS next_class
+              FROM (SELECT t.c, t.n,
+                           CASE WHEN t.c ~ ('[' || nchat_class_unspaced()
+                                            || ']') THEN 'u'
+                                WHEN t.c ~ ('[' || nchat_class_symbol()
+                                            || ']') THEN 's'
+                           END AS class
+                      FROM string_to_table($1, NULL)
+                           WITH ORDINALITY AS t(c, n)) AS k
+            WINDOW w AS (ORDER BY k.n)) AS s
+$$;
+
+
+-- nchat_search_text(): a text as it is indexed.  The parser takes most ASCII
+-- punctuation for blanks; the characters replaced here are those by which it
+-- makes hosts, paths, numbers with signs, tags and entities instead of words.
+-- Words of more than 200 bytes are cut: the parser drops very long ones.
+
+CREATE FUNCTION nchat_search_text(p_text text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+BEGIN
+    IF octet_length(p_text) <> char_length(p_text) THEN
+        p_text := regexp_replace(normalize(p_text, NFKC),
+                      '[' || nchat_class_punctuation() || ']+', ' ', 'g');
+
+        IF p_text ~ ('[' || nchat_class_unspaced() || nchat_class_symbol()
+                     || ']')
+        THEN
+            p_text := nchat_search_pairs(p_text);
+        END IF;
+    END IF;
+
+    IF octet_length(p_text) > 2000 THEN
+        p_text := regexp_replace(p_text, '([^\s]{200})(?=[^\s])', '\1 ', 'g');
+    END IF;
+
+    RETURN replace(replace(replace(replace(replace(replace(replace(p_text,
+               '.', ' '), '/', ' '), '-', ' '), '+', ' '), '<', ' '),
+               '&', ' '), '~', ' ');
+END
+$$;
+
+-- nchat_search_words(): the same without any punctuation, in lower case, the
+-- words separated by one space: for names and queries.
+
+CREATE FUNCTION nchat_search_words(p_text text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT btrim(regexp_replace(lower(nchat_search_text($1)),
+                                '[\u0001-\u002f\u003a-\u0040\u005b-\u0060'
+                                '\u007b-\u007f]+', ' ', 'g'))
+$$;
+
+-- nchat_search_name(): names as they are searched, with a space before each
+-- word, so that a word's beginning can be told from its middle.
+
+CREATE FUNCTION nchat_search_name(VARIADIC p_names text[]) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT ' ' || nchat_search_words(array_to_string($1, ' | ')) || ' '
+$$;
+
+
+-- Keys.
+--
+-- Beside its words, a message or file is indexed by small numbers, in the same
+-- index, for what narrows a search: who may see it, who wrote it, when, what it
+-- has.  Postgres intersects their lists with those of the words, skipping what
+-- cannot match, before it looks at a single row.  The upper bits say the kind:
+--
+--     1  scope: 27 bits of the channel's id; of the uploader's for a file
+--        without a channel.  Different ids may share a key: rows are checked
+--     2  author: 27 bits of the id of the user or webhook
+--     3  time in blocks of 2^8 seconds since 1970 (4 minutes)
+--     4  in blocks of 2^13 (2.3 hours)
+--     5  in blocks of 2^18 (3 days)
+--     6  in blocks of 2^23 (97 days)
+--     7  1 in a public channel, 2 has a link, 3 a file, 4 an image, 5 is pinned
+
+CREATE FUNCTION nchat_key_id(p_kind integer, p_id uuid) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT ($1 << 27) | (('x0' || right($2::text, 7))::bit(32)::integer
+                         & 134217727)
+$$;
+
+CREATE FUNCTION nchat_key_time(p_level integer, p_seconds bigint)
+    RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT (($1 + 3) << 27) | ($2 >> (8 + 5 * $1))::integer
+$$;
+
+CREATE FUNCTION nchat_key_flag(p_flag integer) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$ SELECT (7 << 27) | $1 $$;
+
+-- Seconds since 1970, none before.  The time zone has no say in it.
+
+CREATE FUNCTION nchat_seconds(timestamptz) RETURNS bigint
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+BEGIN
+    RETURN floor(greatest(0, least(date_part('epoch', $1), 34359738367)));
+END
+$$;
+
+CREATE FUNCTION nchat_search_keys(p_scope uuid, p_author uuid, p_seconds bigint,
+                                  p_public boolean, p_link boolean,
+                                  p_file boolean, p_image boolean,
+                                  p_pinned boolean) RETURNS integer[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT array_remove(ARRAY[
+               nchat_key_id(1, $1), nchat_key_id(2, $2),
+               nchat_key_time(0, $3), nchat_key_time(1, $3),
+               nchat_key_time(2, $3), nchat_key_time(3, $3),
+               CASE WHEN $4 THEN nchat_key_flag(1) END,
+               CASE WHEN $5 THEN nchat_key_flag(2) END,
+               CASE WHEN $6 THEN nchat_key_flag(3) END,
+               CASE WHEN $7 THEN nchat_key_flag(4) END,
+               CASE WHEN $8 THEN nchat_key_flag(5) END], NULL)
+$$;
+
+
+-- Triggers keep words and keys.  Generated columns would cost more: Postgres
+-- plans their expressions anew for every statement, as it does with a trigger's
+-- WHEN, so the one trigger that every message passes has none.
+
+ALTER TABLE messages
+    ADD COLUMN search       tsvector,
+    ADD COLUMN search_keys  integer[];
+
+CREATE FUNCTION nchat_message_index() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_author   uuid := coalesce(NEW.user_id, NEW.webhook_id);
+    v_seconds  bigint := nchat_seconds(NEW.created_at);
+BEGIN
+    IF TG_OP = 'UPDATE' AND NEW.channel_id <> OLD.channel_id THEN
+        NEW.in_public := NULL;
+    END IF;
+
+    IF NEW.in_public IS NULL THEN
+        NEW.in_public := coalesce((SELECT c.type = 'public' FROM channels c
+                                    WHERE c.id = NEW.channel_id), false);
+    END IF;
+
+    IF TG_OP = 'INSERT' OR NEW.content <> OLD.content THEN
+        NEW.search := to_tsvector('public.nchat',
+                                  nchat_search_text(NEW.content));
+    END IF;
+
+    NEW.search_keys := nchat_search_keys(
+        NEW.channel_id, v_author, v_seconds, NEW.in_public,
+        NEW.content LIKE '%://%' AND NEW.content ~* '\mhttps?://\S',
+        NEW.has_file OR coalesce(NEW.attachments <> '[]', false),
+        NEW.has_image
+            OR (NEW.attachments IS NOT NULL
+                AND NEW.attachments::text
+                    ~* '"image/|\.(png|jpe?g|gif|webp|bmp|tiff?|svg)["?]'),
+        NEW.pinned);
+
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER b_index BEFORE INSERT OR UPDATE ON messages
+    FOR EACH ROW EXECUTE FUNCTION nchat_message_index();
+
+UPDATE messages SET search_keys = NULL, search = to_tsvector('public.nchat',
+                                            nchat_search_text(content));
+
+ALTER TABLE messages ALTER COLUMN search SET NOT NULL,
+                     ALTER COLUMN search_keys SET NOT NULL;
+
+
+ALTER TABLE attachments
+    ADD COLUMN search_name  text NOT NULL,
+    ADD COLUMN search_keys  integer[] NOT NULL;
+
+CREATE FUNCTION nchat_attachment_index() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    NEW.search_name := nchat_search_name(NEW.original_filename);
+    NEW.search_keys := nchat_search_keys(
+        coalesce(NEW.channel_id, NEW.uploaded_by), NEW.uploaded_by,
+        nchat_seconds(NEW.created_at), NEW.in_public, false, true,
+        NEW.category = 'image', false);
+
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER b_index BEFORE INSERT OR UPDATE ON attachments
+    FOR EACH ROW EXECUTE FUNCTION nchat_attachment_index();
+
+
+ALTER TABLE users ADD COLUMN search_name text;
+
+CREATE FUNCTION nchat_user_index() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    NEW.search_name := nchat_search_name(NEW.username, NEW.display_name);
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER b_index BEFORE INSERT OR UPDATE OF username, display_name
+    ON users FOR EACH ROW EXECUTE FUNCTION nchat_user_index();
+
+UPDATE users SET username = username;
+
+ALTER TABLE users ALTER COLUMN search_name SET NOT NULL;
+
+
+ALTER TABLE channels ADD COLUMN search_name text;
+
+CREATE FUNCTION nchat_channel_index() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    NEW.search_name := nchat_search_name(NEW.name, NEW.topic, NEW.description);
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER b_index BEFORE INSERT OR UPDATE OF name, topic, description
+    ON channels FOR EACH ROW EXECUTE FUNCTION nchat_channel_index();
+
+UPDATE channels SET name = name;
+
+ALTER TABLE channels ALTER COLUMN search_name SET NOT NULL;
+
+
+-- New entries of messages_search wait in a list that each search reads through:
+-- at most 512 kB of it.
+
+CREATE INDEX messages_search ON messages USING gin (search, search_keys)
+    WITH (gin_pending_list_limit = 512) WHERE deleted_at IS NULL;
+
+CREATE INDEX attachments_search
+    ON attachments USING gin (search_name gin_trgm_ops, search_keys)
+    WITH (gin_pending_list_limit = 512) WHERE deleted_at IS NULL;
+
+CREATE INDEX users_search ON users USING gin (search_name gin_trgm_ops)
+    WITH (fastupdate = off);
+
+CREATE INDEX channels_search ON channels USING gin (search_name gin_trgm_ops)
+    WITH (fastupdate = off);
+
+
+SELECT nchat_module_allow('nchat_class_unspaced', 'nchat_class_symbol',
+                          'nchat_class_punctuation', 'nchat_search_pairs',
+                          'nchat_search_text', 'nchat_search_words',
+                          'nchat_search_name', 'nchat_search_keys',
+                          'nchat_key_id', 'nchat_key_time', 'nchat_key_flag',
+                          'nchat_seconds');
 
 SELECT nchat_module_grant('SELECT ON attachments', 'SELECT ON message_stars');
