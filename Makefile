@@ -5,9 +5,6 @@
 #   DESTDIR=<dir>      make install puts everything below this folder
 #   NCHAT_...          see bin/nchat
 
-export NGINX_SRC
-export DESTDIR
-
 .PHONY: all build install run start stop status reload \
         test test-asan lint bench demo clean
 

@@ -215,13 +215,25 @@ stop_nginx() {
 
 # Workers whose master was killed go on listening; nobody else ends them.
 stop_orphans() {
+    local pids waited
+
+    for ((waited = 0; waited < 100; waited++)); do
+        pids=$(nginx_processes)
+        [ -n "$pids" ] || return 0
+
+        # shellcheck disable=SC2086
+        kill -s TERM $pids 2>/dev/null || true
+        sleep 0.05
+    done
+}
+
+# Every nginx that works in our folder.
+nginx_processes() {
     local process
 
     for process in /proc/[0-9]*; do
-        if [ "$process/cwd" -ef "$home" ] \
-            && [ "$(cat "$process/comm" 2>/dev/null)" = nginx ]
-        then
-            kill -s TERM "${process#/proc/}" 2>/dev/null || true
-        fi
+        [ "$process/cwd" -ef "$home" ] || continue
+        [ "$(cat "$process/comm" 2>/dev/null)" != nginx ] \
+            || say "${process#/proc/}"
     done
 }
