@@ -11,13 +11,14 @@ static void nchat_config_history(nchat_ctx_t *ctx, PGresult *result);
 
 static nchat_stmt_t  nchat_config_update_stmt = {
     "nchat_config_update",
-    "SELECT * FROM nchat_config_update($1::jsonb, $2::uuid, $3, $4, $5, $6)",
+    "SELECT status, body, version, doc, open_doc"
+    " FROM nchat_config_update($1::jsonb, $2::uuid, $3, $4, $5, $6)",
     6, NCHAT_LANE_LOCK, 0, 0, 0
 };
 
 static nchat_stmt_t  nchat_config_history_stmt = {
     "nchat_config_history",
-    "SELECT history FROM nchat_config_history()", 0, NCHAT_LANE_SLOW, 1, 0, 0
+    "SELECT * FROM nchat_config_history()", 0, NCHAT_LANE_SLOW, 1, 0, 0
 };
 
 
@@ -132,14 +133,16 @@ static void
 nchat_config_updated(nchat_ctx_t *ctx, PGresult *result)
 {
     ngx_int_t  version;
-    ngx_str_t  text, doc;
+    ngx_str_t  text, doc, open;
 
     text = nchat_query_column(result, "version");
     doc = nchat_query_column(result, "doc");
+    open = nchat_query_column(result, "open_doc");
     version = ngx_atoi(text.data, text.len);
 
     if (version > 0 && doc.len
-        && nchat_zone_config_set(ctx->conf->zone, version, &doc, 0) != NGX_OK)
+        && nchat_zone_config_set(ctx->conf->zone, version, &doc, &open, 0)
+           != NGX_OK)
     {
         ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
                       "nchat: the configuration could not be stored in "

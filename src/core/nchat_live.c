@@ -3,17 +3,11 @@
 
 
 
-static nchat_live_t *nchat_live_load(ngx_str_t *text, uint64_t version,
-    ngx_log_t *log);
-static ngx_int_t nchat_live_render(nchat_live_t *live, uint64_t version);
-static ngx_uint_t nchat_live_secret(const char *name);
-static void nchat_live_strip(json_t *value);
+static nchat_live_t *nchat_live_load(ngx_str_t *doc, ngx_str_t *open,
+    uint64_t version, ngx_log_t *log);
+static ngx_int_t nchat_live_render(nchat_live_t *live, ngx_str_t *open,
+    uint64_t version);
 static void nchat_live_cleanup(void *data);
-
-
-static const char  *nchat_live_secrets[] = {
-    "secret", "token", "password", "apikey", "privatekey", NULL
-};
 
 
 /* one worker, one copy */
@@ -26,16 +20,16 @@ nchat_live_t *
 nchat_live_acquire(nchat_zone_t *zone, ngx_log_t *log)
 {
     uint64_t       version;
-    ngx_str_t      text;
+    ngx_str_t      doc, open;
     nchat_live_t  *live;
 
-    if (nchat_zone_config_get(zone, &nchat_live_serial, &version, &text)
+    if (nchat_zone_config_get(zone, &nchat_live_serial, &version, &doc, &open)
         == NGX_OK)
     {
         nchat_count(nchat_zone_metrics(zone), NCHAT_M_CONFIG_LOAD);
 
-        live = nchat_live_load(&text, version, log);
-        free(text.data);
+        live = nchat_live_load(&doc, &open, version, log);
+        free(doc.data);
 
         if (live) {
             nchat_live_release(nchat_live_current);
@@ -94,7 +88,8 @@ nchat_live_cleanup(void *data)
 
 
 static nchat_live_t *
-nchat_live_load(ngx_str_t *text, uint64_t version, ngx_log_t *log)
+nchat_live_load(ngx_str_t *doc, ngx_str_t *open, uint64_t version,
+    ngx_log_t *log)
 {
     json_error_t   error;
     nchat_live_t  *live;
@@ -105,9 +100,10 @@ nchat_live_load(ngx_str_t *text, uint64_t version, ngx_log_t *log)
     }
 
     live->refs = 1;
-    live->doc = json_loadb((char *) text->data, text->len, 0, &error);
+    live->doc = json_loadb((char *) doc->data, doc->len, 0, &error);
 
-    if (live->doc == NULL || nchat_live_render(live, version) != NGX_OK) {
+    if (live->doc == NULL || nchat_live_render(live, open, version) != NGX_OK)
+    {
         ngx_log_error(NGX_LOG_ERR, log, 0,
                       "nchat: the stored configuration %uL cannot be read: "
                       "%s; the one before stays in force",
@@ -121,43 +117,25 @@ nchat_live_load(ngx_str_t *text, uint64_t version, ngx_log_t *log)
 
 
 static ngx_int_t
-nchat_live_render(nchat_live_t *live, uint64_t version)
+nchat_live_render(nchat_live_t *live, ngx_str_t *open, uint64_t version)
 {
-    char    *text;
-    json_t  *doc;
-    size_t   len;
-    u_char   digest[32], *p;
+    u_char  digest[NCHAT_SHA256_LEN], *p;
 
-    doc = nchat_live_public(live->doc);
-    if (doc == NULL) {
-        return NGX_ERROR;
-    }
-
-    text = json_dumps(doc, JSON_COMPACT);
-    json_decref(doc);
-
-    if (text == NULL) {
-        return NGX_ERROR;
-    }
-
-    len = ngx_strlen(text);
-
-    p = malloc(sizeof("\"config\":,\"version\":\"\"") + len
+    p = malloc(sizeof("\"config\":,\"version\":\"\"") + open->len
                + NGX_INT64_LEN);
     if (p == NULL) {
-        free(text);
         return NGX_ERROR;
     }
 
     live->members.data = p;
-    p = ngx_cpymem(p, "\"config\":", sizeof("\"config\":") - 1);
-    p = ngx_cpymem(p, text, len);
-    p = ngx_sprintf(p, ",\"version\":\"%uL\"", version);
+    p = ngx_sprintf(p, "\"config\":%V,\"version\":\"%uL\"", open, version);
     live->members.len = p - live->members.data;
 
-    free(text);
-
-    nchat_sha256(digest, live->members.data, live->members.len);
+    if (nchat_sha256(digest, live->members.data, live->members.len)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
 
     p = live->etag_data;
     *p++ = '"';
@@ -168,65 +146,6 @@ nchat_live_render(nchat_live_t *live, uint64_t version)
     live->etag.len = p - live->etag_data;
 
     return NGX_OK;
-}
-
-
-json_t *
-nchat_live_public(const json_t *doc)
-{
-    json_t  *copy;
-
-    copy = json_deep_copy(doc);
-
-    if (copy) {
-        (void) json_object_del(json_object_get(copy, "owner"), "email");
-        nchat_live_strip(copy);
-    }
-
-    return copy;
-}
-
-
-static void
-nchat_live_strip(json_t *value)
-{
-    void        *next;
-    size_t       i;
-    json_t      *member;
-    const char  *name;
-
-    if (json_is_array(value)) {
-        json_array_foreach(value, i, member) {
-            nchat_live_strip(member);
-        }
-
-        return;
-    }
-
-    json_object_foreach_safe(value, next, name, member) {
-
-        if (json_is_string(member) && nchat_live_secret(name)) {
-            (void) json_object_del(value, name);
-            continue;
-        }
-
-        nchat_live_strip(member);
-    }
-}
-
-
-static ngx_uint_t
-nchat_live_secret(const char *name)
-{
-    ngx_uint_t  i;
-
-    for (i = 0; nchat_live_secrets[i]; i++) {
-        if (strcasestr(name, nchat_live_secrets[i])) {
-            return 1;
-        }
-    }
-
-    return 0;
 }
 
 

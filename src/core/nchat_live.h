@@ -3,8 +3,8 @@
  * shared zone, renewed when the zone has a newer one.
  */
 
-#ifndef NCHAT_LIVE_H
-#define NCHAT_LIVE_H
+#ifndef _NCHAT_LIVE_H_INCLUDED_
+#define _NCHAT_LIVE_H_INCLUDED_
 
 
 #include <ngx_config.h>
@@ -41,11 +41,5 @@ json_t *nchat_live_get(const nchat_live_t *live, const char *path);
 ngx_uint_t nchat_live_flag(const nchat_live_t *live, const char *path,
     ngx_uint_t absent_value);
 
-/*
- * A deep copy of the document without what the public may not read
- * (contract, "Configuration").  Owned by the caller; NULL if memory is short.
- */
-json_t *nchat_live_public(const json_t *doc);
 
-
-#endif /* NCHAT_LIVE_H */
+#endif /* _NCHAT_LIVE_H_INCLUDED_ */

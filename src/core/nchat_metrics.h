@@ -4,8 +4,8 @@
  * over the workers that live.
  */
 
-#ifndef NCHAT_METRICS_H
-#define NCHAT_METRICS_H
+#ifndef _NCHAT_METRICS_H_INCLUDED_
+#define _NCHAT_METRICS_H_INCLUDED_
 
 
 #include <ngx_config.h>
@@ -121,4 +121,4 @@ ngx_int_t nchat_metrics_render(ngx_pool_t *pool, nchat_metrics_t *metrics,
     ngx_uint_t nroutes, ngx_str_t *text);
 
 
-#endif /* NCHAT_METRICS_H */
+#endif /* _NCHAT_METRICS_H_INCLUDED_ */

@@ -13,8 +13,8 @@
  * dies, and is held for a lookup and a few stores, never across I/O.
  */
 
-#ifndef NCHAT_ZONE_H
-#define NCHAT_ZONE_H
+#ifndef _NCHAT_ZONE_H_INCLUDED_
+#define _NCHAT_ZONE_H_INCLUDED_
 
 
 #include <ngx_config.h>
@@ -145,21 +145,22 @@ void nchat_lease_release(nchat_zone_t *zone);
 
 
 /*
- * Stores the configuration document (JSON text, as the database gave it)
- * under its version.  An older or equal version is ignored unless force is
- * set (after a reconnect, when the database may have been restored).
- * Returns NGX_ERROR when the zone has no room for it.
+ * Stores the configuration (JSON texts as the database gave them: the whole,
+ * and what the public may read) under its version.  An older or equal version
+ * is ignored unless force is set (after a reconnect, when the database may
+ * have been restored).  Returns NGX_ERROR when the zone has no room for it.
  */
 ngx_int_t nchat_zone_config_set(nchat_zone_t *zone, uint64_t version,
-    const ngx_str_t *doc, ngx_uint_t force);
+    const ngx_str_t *doc, const ngx_str_t *open, ngx_uint_t force);
 
 /*
- * Copies the document into memory from malloc(), owned by the caller.  Cheap
- * when there is nothing new: returns NGX_DECLINED if *serial is current (or
- * there is no document yet), else NGX_OK and the new serial.
+ * Copies both texts into one piece of memory from malloc(), which begins at
+ * doc->data and is owned by the caller.  Cheap when there is nothing new:
+ * returns NGX_DECLINED if *serial is current (or there is no configuration
+ * yet), else NGX_OK and the new serial.
  */
 ngx_int_t nchat_zone_config_get(nchat_zone_t *zone, ngx_atomic_uint_t *serial,
-    uint64_t *version, ngx_str_t *doc);
+    uint64_t *version, ngx_str_t *doc, ngx_str_t *open);
 
 /* The counters; never NULL once the zone is set up. */
 nchat_metrics_t *nchat_zone_metrics(nchat_zone_t *zone);
@@ -172,4 +173,4 @@ nchat_gauges_t *nchat_zone_gauges_claim(nchat_zone_t *zone);
 void nchat_zone_gauges_release(nchat_gauges_t *gauges);
 
 
-#endif /* NCHAT_ZONE_H */
+#endif /* _NCHAT_ZONE_H_INCLUDED_ */

@@ -1,7 +1,7 @@
 /* The zone's memory, shared by the two files that keep it. */
 
-#ifndef NCHAT_ZONE_INT_H
-#define NCHAT_ZONE_INT_H
+#ifndef _NCHAT_ZONE_INT_H_INCLUDED_
+#define _NCHAT_ZONE_INT_H_INCLUDED_
 
 
 #include "nchat_zone.h"
@@ -22,7 +22,8 @@ struct nchat_zone_shared_s {
 
     ngx_atomic_t        config_serial;     /* of this node: every store */
     uint64_t            config_version;
-    ngx_str_t           config_doc;
+    ngx_str_t           config_doc;        /* one piece: doc, then open */
+    size_t              config_open;       /* where open begins */
 
     ngx_pid_t           lease_pid;
     ngx_msec_t          lease_at;
@@ -41,4 +42,4 @@ void *nchat_zone_alloc_locked(nchat_zone_t *zone, size_t size);
 ngx_uint_t nchat_session_evict(nchat_zone_t *zone);
 
 
-#endif /* NCHAT_ZONE_INT_H */
+#endif /* _NCHAT_ZONE_INT_H_INCLUDED_ */

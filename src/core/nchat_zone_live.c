@@ -291,7 +291,7 @@ nchat_session_hash(const u_char id[16])
 
 ngx_int_t
 nchat_zone_config_set(nchat_zone_t *zone, uint64_t version,
-    const ngx_str_t *doc, ngx_uint_t force)
+    const ngx_str_t *doc, const ngx_str_t *open, ngx_uint_t force)
 {
     u_char               *p;
     nchat_zone_shared_t  *shared;
@@ -303,7 +303,7 @@ nchat_zone_config_set(nchat_zone_t *zone, uint64_t version,
     if (shared->config_serial
         && ((version <= shared->config_version && !force)
             || (version == shared->config_version
-                && doc->len == shared->config_doc.len
+                && doc->len == shared->config_open
                 && ngx_memcmp(doc->data, shared->config_doc.data, doc->len)
                    == 0)))
     {
@@ -311,21 +311,24 @@ nchat_zone_config_set(nchat_zone_t *zone, uint64_t version,
         return NGX_OK;
     }
 
-    p = nchat_zone_alloc_locked(zone, doc->len);
+    p = nchat_zone_alloc_locked(zone, doc->len + open->len);
     if (p == NULL) {
         ngx_shmtx_unlock(&zone->pool->mutex);
         return NGX_ERROR;
     }
-
-    ngx_memcpy(p, doc->data, doc->len);
 
     if (shared->config_doc.data) {
         ngx_slab_free_locked(zone->pool, shared->config_doc.data);
     }
 
     shared->config_doc.data = p;
-    shared->config_doc.len = doc->len;
+    shared->config_doc.len = doc->len + open->len;
+    shared->config_open = doc->len;
     shared->config_version = version;
+
+    p = ngx_cpymem(p, doc->data, doc->len);
+    ngx_memcpy(p, open->data, open->len);
+
     (void) ngx_atomic_fetch_add(&shared->config_serial, 1);
 
     ngx_shmtx_unlock(&zone->pool->mutex);
@@ -336,7 +339,7 @@ nchat_zone_config_set(nchat_zone_t *zone, uint64_t version,
 
 ngx_int_t
 nchat_zone_config_get(nchat_zone_t *zone, ngx_atomic_uint_t *serial,
-    uint64_t *version, ngx_str_t *doc)
+    uint64_t *version, ngx_str_t *doc, ngx_str_t *open)
 {
     u_char               *p;
     nchat_zone_shared_t  *shared;
@@ -359,7 +362,9 @@ nchat_zone_config_get(nchat_zone_t *zone, ngx_atomic_uint_t *serial,
     ngx_memcpy(p, shared->config_doc.data, shared->config_doc.len);
 
     doc->data = p;
-    doc->len = shared->config_doc.len;
+    doc->len = shared->config_open;
+    open->data = p + doc->len;
+    open->len = shared->config_doc.len - doc->len;
     *version = shared->config_version;
     *serial = shared->config_serial;
 

@@ -11,8 +11,8 @@
  * may leave at any time by nchat_db_cancel.
  */
 
-#ifndef NCHAT_DB_H
-#define NCHAT_DB_H
+#ifndef _NCHAT_DB_H_INCLUDED_
+#define _NCHAT_DB_H_INCLUDED_
 
 
 #include <ngx_config.h>
@@ -179,4 +179,4 @@ void nchat_db_listen(nchat_db_t *db, nchat_db_listener_t *listener);
 void nchat_db_unlisten(nchat_db_t *db);
 
 
-#endif /* NCHAT_DB_H */
+#endif /* _NCHAT_DB_H_INCLUDED_ */

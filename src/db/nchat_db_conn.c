@@ -169,10 +169,29 @@ nchat_db_conn_watch(nchat_db_conn_t *conn, ngx_event_handler_pt handler)
 static void
 nchat_db_conn_unwatch(nchat_db_conn_t *conn)
 {
-    if (conn->c) {
-        ngx_close_connection(conn->c);
-        conn->c = NULL;
+    ngx_connection_t  *c;
+
+    c = conn->c;
+
+    if (c == NULL) {
+        return;
     }
+
+    /*
+     * Closing a copy leaves it in epoll while libpq's own descriptor is open,
+     * so it is taken out first, which ngx_close_connection() would not do.
+     */
+
+    if (c->read->active) {
+        (void) ngx_del_event(c->read, NGX_READ_EVENT, 0);
+    }
+
+    if (c->write->active) {
+        (void) ngx_del_event(c->write, NGX_WRITE_EVENT, 0);
+    }
+
+    ngx_close_connection(c);
+    conn->c = NULL;
 }
 
 

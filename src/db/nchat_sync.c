@@ -57,13 +57,13 @@ static nchat_stmt_t  nchat_sync_listen_stmt = {
 
 static nchat_stmt_t  nchat_sync_sessions_stmt = {
     "nchat_sessions_changed",
-    "SELECT id, version, (extract(epoch FROM now() - changed_at) * 1000)"
-    "::bigint AS age FROM nchat_sessions_changed($1::bigint)",
+    "SELECT id, CASE kind WHEN 'user' THEN ver ELSE 0 END"
+    " FROM nchat_sessions_changed($1::int)",
     1, NCHAT_LANE_LISTEN, 1, 0, 0
 };
 
 static nchat_stmt_t  nchat_sync_config_stmt = {
-    "nchat_config_get", "SELECT version, doc FROM nchat_config_get()",
+    "nchat_config_get", "SELECT version, doc, open_doc FROM nchat_config_get()",
     0, NCHAT_LANE_LISTEN, 1, 0, 0
 };
 
@@ -292,8 +292,8 @@ nchat_sync_load_sessions(nchat_sync_t *sync)
 
 
 /*
- * Rows are ordered by time; version 0 marks a session that ended.  Sessions
- * that were in the zone before stay: versions only rise.
+ * Version 0 marks a session that ended.  What was in the zone before stays:
+ * versions only rise.
  */
 
 static void
@@ -303,7 +303,7 @@ nchat_sync_sessions_done(nchat_db_op_t *op)
 
     int         row;
     u_char      id[16];
-    ngx_int_t   version, age;
+    ngx_int_t   version;
     ngx_str_t   value;
 
     if (op->status != NCHAT_DB_OK) {
@@ -320,17 +320,8 @@ nchat_sync_sessions_done(nchat_db_op_t *op)
         value = nchat_db_value(op->result, row, 1);
         version = ngx_atoi(value.data, value.len);
 
-        value = nchat_db_value(op->result, row, 2);
-        age = ngx_atoi(value.data, value.len);
-
-        if (version == NGX_ERROR || age == NGX_ERROR
-            || (ngx_msec_t) age >= sync->keep)
-        {
-            age = 0;
-        }
-
         nchat_session_put(sync->zone, id, version == NGX_ERROR ? 0 : version,
-                          sync->keep - age);
+                          sync->keep);
     }
 
     sync->loaded = 1;
@@ -364,7 +355,7 @@ nchat_sync_config_done(nchat_db_op_t *op)
     nchat_sync_t *sync = op->data;
 
     ngx_int_t  version;
-    ngx_str_t  text, doc;
+    ngx_str_t  text, doc, open;
 
     sync->config_loading = 0;
 
@@ -374,10 +365,11 @@ nchat_sync_config_done(nchat_db_op_t *op)
 
     text = nchat_db_value(op->result, 0, 0);
     doc = nchat_db_value(op->result, 0, 1);
+    open = nchat_db_value(op->result, 0, 2);
     version = ngx_atoi(text.data, text.len);
 
     if (version == NGX_ERROR || doc.len == 0
-        || nchat_zone_config_set(sync->zone, version, &doc,
+        || nchat_zone_config_set(sync->zone, version, &doc, &open,
                                  sync->config_force)
            != NGX_OK)
     {

@@ -22,14 +22,14 @@ static ngx_int_t nchat_access_refuse(nchat_ctx_t *ctx, nchat_error_e error,
 
 static nchat_stmt_t  nchat_access_session_stmt = {
     "nchat_session_check",
-    "SELECT nchat_session_check($1::uuid, $2::uuid, $3::int)::text AS live",
+    "SELECT nchat_session_check($1::uuid, $2::uuid, $3::int) AS live",
     3, NCHAT_LANE_FAST, 1, 0, 0
 };
 
 static nchat_stmt_t  nchat_access_external_stmt = {
     "nchat_user_external",
-    "SELECT user_id, email, username, display_name, role, ver"
-    " FROM nchat_user_external($1, $2)",
+    "SELECT user_id, email, username, display_name, role"
+    " FROM nchat_user_external($1, $2) WHERE status = 'active'",
     2, NCHAT_LANE_FAST, 1, 0, 0
 };
 
