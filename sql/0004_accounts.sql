@@ -131,6 +131,21 @@ AS $$
 $$;
 
 
+-- A new user joins the public channel that authPermissions.newMemberChannel
+-- names.
+
+CREATE FUNCTION nchat_user_welcome(p_user_id uuid) RETURNS void
+LANGUAGE sql
+AS $$
+    INSERT INTO channel_members (channel_id, user_id)
+    SELECT c.id, $1
+      FROM config g JOIN channels c
+        ON lower(c.name)
+           = lower(g.doc #>> '{authPermissions,newMemberChannel}')
+     WHERE c.type = 'public' AND c.archived_at IS NULL
+$$;
+
+
 -- nchat_signup(): creates an account and opens its first session.
 --
 --   p_user_id        the new user's id
@@ -145,8 +160,7 @@ $$;
 --   p_ip, p_request_id
 --
 -- The first account ever is the owner and exempt from p_refusal; only while
--- there is none do sign-ups wait for each other.  A member joins the public
--- channel that authPermissions.newMemberChannel names.
+-- there is none do sign-ups wait for each other.
 --
 -- Returns nchat_account, body {user}.  403 with p_refusal; 409 CONFLICT with
 -- details.field "email" or "username" (constraint "unique").
@@ -190,13 +204,7 @@ BEGIN
             jsonb_build_object('field', v_field, 'constraint', 'unique'));
     END IF;
 
-    INSERT INTO channel_members (channel_id, user_id)
-    SELECT c.id, u.id
-      FROM config g JOIN channels c
-        ON lower(c.name)
-           = lower(g.doc #>> '{authPermissions,newMemberChannel}')
-     WHERE c.type = 'public' AND c.archived_at IS NULL;
-
+    PERFORM nchat_user_welcome(u.id);
     PERFORM nchat_account_record(
         u, 'signup', 'Account created',
         jsonb_build_object('role', u.role), p_ip, p_request_id);
@@ -567,7 +575,8 @@ $$;
 
 SELECT nchat_module_allow('nchat_account_refused', 'nchat_user_json',
                           'nchat_account_granted', 'nchat_session_open',
-                          'nchat_account_record', 'nchat_signup',
+                          'nchat_account_record', 'nchat_user_welcome',
+                          'nchat_signup',
                           'nchat_signin_lookup', 'nchat_signin',
                           'nchat_signin_failed', 'nchat_password_get',
                           'nchat_sessions_end', 'nchat_password_change',

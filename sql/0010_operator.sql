@@ -185,6 +185,7 @@ BEGIN
         RETURN;
     END IF;
 
+    PERFORM nchat_user_welcome(u.id);
     PERFORM nchat_operator_record('user_create', nchat_user_resource(u), NULL,
                                   'Account created', p_operator);
     status := 201;
