@@ -9,10 +9,10 @@
 
 
 /* longest subject and issuer of an identity service, in bytes */
-#define NCHAT_JWT_SUB_MAX   255
+#define NCHAT_JWT_SUB_MAX     255
 
 /* far beyond any date, and exact as a double */
-#define NCHAT_JWT_TIME_MAX  1e15
+#define NCHAT_JWT_NUMBER_MAX  1e15
 
 
 static jwt_t *nchat_jwt_decode(const nchat_jwt_key_t *key,
@@ -27,7 +27,7 @@ static ngx_int_t nchat_jwt_claims_copy(jwt_t *jwt, ngx_pool_t *pool,
 static ngx_int_t nchat_jwt_claims_role(jwt_t *jwt, ngx_pool_t *pool,
     nchat_claims_t *claims);
 static ngx_uint_t nchat_jwt_audience_is(jwt_t *jwt, const ngx_str_t *aud);
-static ngx_int_t nchat_jwt_time(jwt_t *jwt, const char *name,
+static ngx_int_t nchat_jwt_number(jwt_t *jwt, const char *name,
     ngx_uint_t external, int64_t *value);
 static ngx_int_t nchat_jwt_copy(jwt_t *jwt, ngx_pool_t *pool,
     const char *name, ngx_str_t *value);
@@ -84,6 +84,7 @@ nchat_jwt_decode(const nchat_jwt_key_t *key, const nchat_jwt_token_t *token)
     int               rc;
     jwt_t            *jwt;
     u_char           *p, buf[NCHAT_JWT_MAX + 3];
+    const char       *alg;
     const ngx_str_t  *head;
 
     /* RFC 9068 has a "typ" that libjwt refuses */
@@ -108,7 +109,11 @@ nchat_jwt_decode(const nchat_jwt_key_t *key, const nchat_jwt_token_t *token)
         return NULL;
     }
 
-    if (jwt_get_alg(jwt) != key->alg) {
+    /* jwt_get_alg() says "none" where no key was given */
+
+    alg = jwt_get_header(jwt, "alg");
+
+    if (alg == NULL || ngx_strcmp(alg, jwt_alg_str(key->alg)) != 0) {
         jwt_free(jwt);
         return NULL;
     }
@@ -126,7 +131,7 @@ nchat_jwt_claims_times(jwt_t *jwt, time_t now, nchat_claims_t *claims)
 
     external = claims->external;
 
-    if (nchat_jwt_time(jwt, "exp", external, &claims->exp) != NGX_OK) {
+    if (nchat_jwt_number(jwt, "exp", external, &claims->exp) != NGX_OK) {
         return "no expiry";
     }
 
@@ -134,7 +139,7 @@ nchat_jwt_claims_times(jwt_t *jwt, time_t now, nchat_claims_t *claims)
         return "expired";
     }
 
-    rc = nchat_jwt_time(jwt, "nbf", external, &nbf);
+    rc = nchat_jwt_number(jwt, "nbf", external, &nbf);
 
     if (rc == NGX_ERROR
         || (rc == NGX_OK && nbf - NCHAT_JWT_SKEW > (int64_t) now))
@@ -142,7 +147,7 @@ nchat_jwt_claims_times(jwt_t *jwt, time_t now, nchat_claims_t *claims)
         return "not valid yet";
     }
 
-    rc = nchat_jwt_time(jwt, "iat", external, &claims->iat);
+    rc = nchat_jwt_number(jwt, "iat", external, &claims->iat);
 
     if (rc == NGX_ERROR || (rc == NGX_DECLINED && !external)
         || (rc == NGX_OK && claims->iat - NCHAT_JWT_SKEW > (int64_t) now))
@@ -185,10 +190,7 @@ nchat_jwt_claims_own(jwt_t *jwt, nchat_claims_t *claims)
         return "no jti";
     }
 
-    errno = 0;
-    claims->ver = jwt_get_grant_int(jwt, "ver");
-
-    if (errno != 0 || claims->ver < 0) {
+    if (nchat_jwt_number(jwt, "ver", 0, &claims->ver) != NGX_OK) {
         return "no ver";
     }
 
@@ -351,29 +353,26 @@ nchat_jwt_audience_is(jwt_t *jwt, const ngx_str_t *aud)
 
 
 /*
- * NGX_DECLINED if the claim is absent, NGX_ERROR if it is no time.  Our own
- * are integers; RFC 7519 lets other services write fractions of seconds.
+ * NGX_DECLINED if the claim is absent, NGX_ERROR if it is not a number from 0
+ * to NCHAT_JWT_NUMBER_MAX.  Our own are integers; RFC 7519 lets other services
+ * write times with fractions of a second, which are cut off.
  */
 
 static ngx_int_t
-nchat_jwt_time(jwt_t *jwt, const char *name, ngx_uint_t external,
+nchat_jwt_number(jwt_t *jwt, const char *name, ngx_uint_t external,
     int64_t *value)
 {
-    char    *text, *end;
-    double   number;
+    char      *text, *end;
+    double     number;
+    ngx_int_t  rc;
 
-    errno = 0;
     *value = jwt_get_grant_int(jwt, name);
 
-    if (errno == 0) {
-
-        if (*value < 0 || *value > (int64_t) NCHAT_JWT_TIME_MAX) {
-            *value = 0;
-            return NGX_ERROR;
-        }
-
+    if (*value > 0 && *value <= (int64_t) NCHAT_JWT_NUMBER_MAX) {
         return NGX_OK;
     }
+
+    /* libjwt 1.10 gives 0 without an error for anything but an integer */
 
     *value = 0;
 
@@ -382,20 +381,25 @@ nchat_jwt_time(jwt_t *jwt, const char *name, ngx_uint_t external,
         return NGX_DECLINED;
     }
 
-    number = strtod(text, &end);
+    rc = NGX_ERROR;
 
-    if (!external || end == text || *end != '\0'
-        || !(number >= 0 && number <= NCHAT_JWT_TIME_MAX))
-    {
-        free(text);
-        return NGX_ERROR;
+    if (ngx_strcmp(text, "0") == 0) {
+        rc = NGX_OK;
+
+    } else if (external) {
+        number = strtod(text, &end);
+
+        if (end != text && *end == '\0'
+            && number >= 0 && number <= NCHAT_JWT_NUMBER_MAX)
+        {
+            *value = (int64_t) number;
+            rc = NGX_OK;
+        }
     }
-
-    *value = (int64_t) number;
 
     free(text);
 
-    return NGX_OK;
+    return rc;
 }
 
 

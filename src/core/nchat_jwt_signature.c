@@ -23,6 +23,8 @@ static ngx_int_t nchat_jwt_signature_hmac(const nchat_jwt_key_t *key,
     const nchat_jwt_token_t *token);
 static ngx_int_t nchat_jwt_signature_public(const nchat_jwt_key_t *key,
     const nchat_jwt_token_t *token);
+static ngx_uint_t nchat_jwt_canonical(const ngx_str_t *text,
+    const ngx_str_t *data);
 static size_t nchat_jwt_es256_der(u_char der[NCHAT_JWT_ES256_DER],
     const ngx_str_t *sig);
 
@@ -46,10 +48,7 @@ nchat_jwt_signature(const nchat_jwt_key_t *key,
 }
 
 
-/*
- * The encoded texts are compared, so that a signature has one form only (its
- * last character has two bits that a decoder would ignore).
- */
+/* The encoded texts are compared, so that a signature has one form only. */
 
 static ngx_int_t
 nchat_jwt_signature_hmac(const nchat_jwt_key_t *key,
@@ -94,7 +93,8 @@ nchat_jwt_signature_public(const nchat_jwt_key_t *key,
     dst.data = raw;
 
     if (ngx_base64_decoded_length(src.len) > NCHAT_JWT_SIG_MAX
-        || ngx_decode_base64url(&dst, &src) != NGX_OK)
+        || ngx_decode_base64url(&dst, &src) != NGX_OK
+        || !nchat_jwt_canonical(&token->sig, &dst))
     {
         return NGX_DECLINED;
     }
@@ -132,6 +132,27 @@ nchat_jwt_signature_public(const nchat_jwt_key_t *key,
     ERR_clear_error();
 
     return rc;
+}
+
+
+/*
+ * The last character of a text may have bits that a decoder ignores: they
+ * have to be zero (RFC 4648, section 3.5).
+ */
+
+static ngx_uint_t
+nchat_jwt_canonical(const ngx_str_t *text, const ngx_str_t *data)
+{
+    u_char     buf[4];
+    ngx_str_t  src, dst;
+
+    src.len = data->len % 3;
+    src.data = data->data + data->len - src.len;
+    dst.data = buf;
+
+    ngx_encode_base64url(&dst, &src);
+
+    return ngx_memcmp(text->data + text->len - dst.len, buf, dst.len) == 0;
 }
 
 

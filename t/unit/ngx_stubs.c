@@ -46,9 +46,9 @@ stub_malloc(size_t size)
 
 
 void
-stubs_fail_jansson(void)
+stubs_fail_jansson(ngx_uint_t on)
 {
-    json_set_alloc_funcs(stub_malloc, free);
+    json_set_alloc_funcs(on ? stub_malloc : malloc, free);
 }
 
 

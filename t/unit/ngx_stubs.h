@@ -23,8 +23,8 @@ void stubs_fail_at(ngx_int_t n);
 /* 1 if an allocation was made to fail since stubs_fail_at(). */
 ngx_uint_t stubs_failed(void);
 
-/* jansson, and libjwt over it, allocates from then on through the counter. */
-void stubs_fail_jansson(void);
+/* Whether jansson, and libjwt over it, allocates through the counter too. */
+void stubs_fail_jansson(ngx_uint_t on);
 
 
 #endif /* _NGX_STUBS_H_INCLUDED_ */

@@ -436,7 +436,7 @@ main(void)
 {
     ngx_pool_t  *pool;
 
-    stubs_fail_jansson();
+    stubs_fail_jansson(1);
 
     pool = ngx_create_pool(1024, NULL);
 
