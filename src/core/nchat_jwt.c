@@ -177,10 +177,7 @@ nchat_jwt_try_all(const ngx_array_t *keys, const nchat_jwt_token_t *token,
         }
 
         if (key[i].kid.len && token->kid.data
-            && (key[i].kid.len != token->kid.len
-                || ngx_memcmp(key[i].kid.data, token->kid.data,
-                              token->kid.len)
-                   != 0))
+            && !nchat_jwt_same(&key[i].kid, &token->kid))
         {
             continue;
         }
@@ -219,10 +216,7 @@ static ngx_uint_t
 nchat_jwt_own_header(const nchat_jwt_key_t *key,
     const nchat_jwt_token_t *token)
 {
-    return !key->external
-           && key->header.len == token->head.len
-           && ngx_memcmp(key->header.data, token->head.data, token->head.len)
-              == 0;
+    return !key->external && nchat_jwt_same(&key->header, &token->head);
 }
 
 

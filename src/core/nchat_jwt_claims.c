@@ -296,9 +296,7 @@ nchat_jwt_claims_role(jwt_t *jwt, ngx_pool_t *pool, nchat_claims_t *claims)
 
     for (i = 0; i < claims->key->roles->nelts; i++) {
 
-        if (map[i].key.len == role.len
-            && ngx_memcmp(map[i].key.data, role.data, role.len) == 0)
-        {
+        if (nchat_jwt_same(&map[i].key, &role)) {
             claims->role = map[i].value;
             break;
         }

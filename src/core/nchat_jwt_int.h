@@ -32,6 +32,16 @@ typedef struct {
 } nchat_jwt_token_t;
 
 
+static ngx_inline ngx_uint_t
+nchat_jwt_same(const ngx_str_t *a, const ngx_str_t *b)
+{
+    /* memcmp() must not see the NULL of an empty string */
+
+    return a->len == b->len
+           && (a->len == 0 || ngx_memcmp(a->data, b->data, a->len) == 0);
+}
+
+
 /*
  * NGX_OK if the key, by its own algorithm and whatever the token says, signed
  * the token; else NGX_DECLINED.

@@ -286,10 +286,8 @@ nchat_jwt_key_twice(ngx_pool_t *pool, const ngx_array_t *keys,
 
         if (key->kid.len
             && key->external == other[i].external
-            && key->kid.len == other[i].kid.len
-            && ngx_memcmp(key->kid.data, other[i].kid.data, key->kid.len) == 0
-            && key->iss.len == other[i].iss.len
-            && ngx_memcmp(key->iss.data, other[i].iss.data, key->iss.len) == 0)
+            && nchat_jwt_same(&key->kid, &other[i].kid)
+            && nchat_jwt_same(&key->iss, &other[i].iss))
         {
             return nchat_jwt_error(pool, "two JWT keys have kid=%V",
                                        &key->kid);

@@ -250,6 +250,29 @@ ngx_cpystrn(u_char *dst, u_char *src, size_t n)
 }
 
 
+ngx_int_t
+ngx_atoi(u_char *line, size_t n)
+{
+    ngx_int_t  value;
+
+    if (n == 0) {
+        return NGX_ERROR;
+    }
+
+    for (value = 0; n; n--, line++) {
+
+        if (*line < '0' || *line > '9'
+            || __builtin_mul_overflow(value, 10, &value)
+            || __builtin_add_overflow(value, *line - '0', &value))
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return value;
+}
+
+
 u_char *
 ngx_hex_dump(u_char *dst, u_char *src, size_t len)
 {
