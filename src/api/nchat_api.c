@@ -27,6 +27,18 @@ nchat_route_t  nchat_routes[] = {
     route("/api/config", GET, ANYONE, DEFAULT, NONE, nchat_api_config_get),
     route("/api/config", POST, ADMIN, DEFAULT, JSON, nchat_api_config_update),
     route("/api/config", PATCH, ADMIN, DEFAULT, JSON, nchat_api_config_update),
+
+    /* accounts */
+
+    route("/api/auth/signup", POST, ANYONE, DEFAULT, JSON, nchat_api_signup),
+    route("/api/auth/signin", POST, ANYONE, DEFAULT, JSON, nchat_api_signin),
+    route("/api/auth/refresh", POST, ANYONE, DEFAULT, JSON, nchat_api_refresh),
+    route("/api/auth/me", GET, TOKEN, DEFAULT, NONE, nchat_api_me),
+    route("/api/auth/verify-password", POST, TOKEN, DEFAULT, JSON,
+          nchat_api_verify_password),
+    route("/api/auth/change-password", POST, TOKEN, DEFAULT, JSON,
+          nchat_api_change_password),
+    route("/api/auth/signout", POST, TOKEN, DEFAULT, MAYBE, nchat_api_signout),
 };
 
 

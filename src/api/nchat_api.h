@@ -25,5 +25,13 @@ void nchat_api_config_get(nchat_ctx_t *ctx);
 void nchat_api_config_history(nchat_ctx_t *ctx);
 void nchat_api_config_update(nchat_ctx_t *ctx);
 
+void nchat_api_signup(nchat_ctx_t *ctx);
+void nchat_api_signin(nchat_ctx_t *ctx);
+void nchat_api_me(nchat_ctx_t *ctx);
+void nchat_api_verify_password(nchat_ctx_t *ctx);
+void nchat_api_change_password(nchat_ctx_t *ctx);
+void nchat_api_refresh(nchat_ctx_t *ctx);
+void nchat_api_signout(nchat_ctx_t *ctx);
+
 
 #endif /* _NCHAT_API_H_INCLUDED_ */

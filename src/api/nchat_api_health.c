@@ -4,10 +4,19 @@
 #include "nchat_time.h"
 
 
+typedef struct {
+    const char  *name;
+    ngx_uint_t   ready;
+    const char  *message;          /* what is wrong, or what to do */
+} nchat_ready_check_t;
+
+
 static int64_t nchat_health_now(void);
 static void nchat_ready_answer(nchat_db_op_t *op);
 static void nchat_ready_reply(nchat_ctx_t *ctx, ngx_uint_t database,
     ngx_int_t schema);
+static void nchat_ready_render(nchat_ctx_t *ctx,
+    const nchat_ready_check_t *checks);
 
 
 static nchat_stmt_t  nchat_ready_stmt = {
@@ -126,17 +135,44 @@ nchat_ready_answer(nchat_db_op_t *op)
 static void
 nchat_ready_reply(nchat_ctx_t *ctx, ngx_uint_t database, ngx_int_t schema)
 {
-    u_char      *p, *last;
-    ngx_str_t    members, parts[2], value;
-    ngx_uint_t   ready;
+    ngx_uint_t  known, recent;
 
-    ready = database && schema >= NCHAT_SCHEMA_VERSION;
+    known = nchat_zone_config_known(ctx->conf->zone);
+    recent = (schema >= NCHAT_SCHEMA_VERSION);
 
-    if (database && !ready) {
+    if (database && !recent) {
         ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
                       "nchat: the database has schema version %i, this build "
                       "needs %d: run nchat-migrate", schema,
                       NCHAT_SCHEMA_VERSION);
+    }
+
+    const nchat_ready_check_t  checks[] = {
+        { "database", database, "no answer in time" },
+        { "schema", database && recent && known,
+          !database ? "unknown without the database"
+          : recent ? "the configuration was not loaded yet"
+          : "too old for this build: run nchat-migrate" },
+        { "auth", ctx->conf->signer != NULL, "no key to sign tokens with" },
+        { NULL, 0, NULL }
+    };
+
+    nchat_ready_render(ctx, checks);
+}
+
+
+static void
+nchat_ready_render(nchat_ctx_t *ctx, const nchat_ready_check_t *checks)
+{
+    u_char                     *p, *last;
+    ngx_str_t                   members, parts[2], value;
+    ngx_uint_t                  ready;
+    const nchat_ready_check_t  *check;
+
+    ready = 1;
+
+    for (check = checks; check->name; check++) {
+        ready &= check->ready;
     }
 
     p = ngx_pnalloc(ctx->request->pool, 1024);
@@ -146,22 +182,23 @@ nchat_ready_reply(nchat_ctx_t *ctx, ngx_uint_t database, ngx_int_t schema)
     }
 
     members.data = p;
-    last = p + 1024;
+    last = p + 1024 - 2;
 
     p = ngx_sprintf(p, "\"ready\":%s,\"timestamp\":\"",
                     ready ? "true" : "false");
     p = nchat_time_format(p, nchat_health_now());
+    p = ngx_sprintf(p, "\",\"checks\":[");
 
-    p = ngx_slprintf(p, last, "\",\"checks\":["
-                     "{\"name\":\"database\",\"ready\":%s},"
-                     "{\"name\":\"schema\",\"ready\":%s%s},"
-                     "{\"name\":\"auth\",\"ready\":true}]",
-                     database ? "true"
-                              : "false,\"message\":\"no answer\"",
-                     ready ? "true" : "false",
-                     ready ? "" : database
-                           ? ",\"message\":\"too old: run nchat-migrate\""
-                           : ",\"message\":\"unknown\"");
+    for (check = checks; check->name; check++) {
+        p = ngx_slprintf(p, last, "%s{\"name\":\"%s\",\"ready\":%s%s%s%s}",
+                         check == checks ? "" : ",", check->name,
+                         check->ready ? "true" : "false",
+                         check->ready ? "" : ",\"message\":\"",
+                         check->ready ? "" : check->message,
+                         check->ready ? "" : "\"");
+    }
+
+    *p++ = ']';
     members.len = p - members.data;
 
     ngx_str_set(&value, "no-store");
@@ -174,9 +211,9 @@ nchat_ready_reply(nchat_ctx_t *ctx, ngx_uint_t database, ngx_int_t schema)
 
     ngx_str_set(&parts[0], "{\"success\":false,\"error\":\"Not ready\","
                            "\"code\":\"SERVICE_UNAVAILABLE\",\"details\":{},");
-    *p++ = '}';
+    *p = '}';
     parts[1].data = members.data;
-    parts[1].len = p - members.data;
+    parts[1].len = members.len + 1;
 
     nchat_reply_json(ctx, NGX_HTTP_SERVICE_UNAVAILABLE, parts, 2);
 }

@@ -5,6 +5,7 @@
 
 static nchat_live_t *nchat_live_load(ngx_str_t *doc, ngx_str_t *open,
     uint64_t version, ngx_log_t *log);
+static u_char *nchat_live_compact(u_char *dst, const ngx_str_t *json);
 static ngx_int_t nchat_live_render(nchat_live_t *live, ngx_str_t *open,
     uint64_t version);
 static void nchat_live_cleanup(void *data);
@@ -116,6 +117,37 @@ nchat_live_load(ngx_str_t *doc, ngx_str_t *open, uint64_t version,
 }
 
 
+/* Without the blanks that jsonb's text has between its members. */
+
+static u_char *
+nchat_live_compact(u_char *dst, const ngx_str_t *json)
+{
+    u_char      *p, *last;
+    ngx_uint_t   string;
+
+    string = 0;
+    last = json->data + json->len;
+
+    for (p = json->data; p < last; p++) {
+
+        if (!string && *p == ' ') {
+            continue;
+        }
+
+        *dst++ = *p;
+
+        if (*p == '"') {
+            string = !string;
+
+        } else if (*p == '\\' && p + 1 < last) {
+            *dst++ = *++p;
+        }
+    }
+
+    return dst;
+}
+
+
 static ngx_int_t
 nchat_live_render(nchat_live_t *live, ngx_str_t *open, uint64_t version)
 {
@@ -128,7 +160,9 @@ nchat_live_render(nchat_live_t *live, ngx_str_t *open, uint64_t version)
     }
 
     live->members.data = p;
-    p = ngx_sprintf(p, "\"config\":%V,\"version\":\"%uL\"", open, version);
+    p = ngx_cpymem(p, "\"config\":", sizeof("\"config\":") - 1);
+    p = nchat_live_compact(p, open);
+    p = ngx_sprintf(p, ",\"version\":\"%uL\"", version);
     live->members.len = p - live->members.data;
 
     if (nchat_sha256(digest, live->members.data, live->members.len)

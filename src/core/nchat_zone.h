@@ -162,6 +162,9 @@ ngx_int_t nchat_zone_config_set(nchat_zone_t *zone, uint64_t version,
 ngx_int_t nchat_zone_config_get(nchat_zone_t *zone, ngx_atomic_uint_t *serial,
     uint64_t *version, ngx_str_t *doc, ngx_str_t *open);
 
+/* 1 once there is a configuration. */
+ngx_uint_t nchat_zone_config_known(nchat_zone_t *zone);
+
 /* The counters; never NULL once the zone is set up. */
 nchat_metrics_t *nchat_zone_metrics(nchat_zone_t *zone);
 

@@ -372,3 +372,10 @@ nchat_zone_config_get(nchat_zone_t *zone, ngx_atomic_uint_t *serial,
 
     return NGX_OK;
 }
+
+
+ngx_uint_t
+nchat_zone_config_known(nchat_zone_t *zone)
+{
+    return zone->shared->config_serial != 0;
+}

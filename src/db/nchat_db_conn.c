@@ -415,12 +415,13 @@ nchat_db_conn_timer(nchat_db_conn_t *conn)
 
     if (ngx_queue_empty(&conn->inflight)) {
 
-        if (conn->timer.timer_set) {
-            ngx_del_timer(&conn->timer);
-        }
+        /* left to run out: deleting and adding for each would cost more */
 
+        conn->timer.cancelable = 1;
         return;
     }
+
+    conn->timer.cancelable = 0;
 
     op = ngx_queue_data(ngx_queue_head(&conn->inflight), nchat_db_op_t, queue);
 
@@ -429,7 +430,6 @@ nchat_db_conn_timer(nchat_db_conn_t *conn)
     /* a later deadline is noticed when the timer fires: no re-arming */
 
     if (!conn->timer.timer_set) {
-        conn->timer.cancelable = 0;
         ngx_add_timer(&conn->timer, ngx_max(left, 1));
     }
 }

@@ -221,6 +221,7 @@ nchat_db_conn_finish(nchat_db_conn_t *conn)
 
     ngx_queue_remove(&op->queue);
     nchat_db_conn_inflight(conn, -1);
+    nchat_db_conn_timer(conn);
 
     nchat_histogram_add(&conn->lane->db->metrics->queries[conn->lane->id],
                         nchat_monotonic_us() - op->started);

@@ -163,6 +163,7 @@ struct nchat_ctx_s {
 
     void                *data;             /* the endpoint's own */
     uint64_t             started;          /* nchat_monotonic_us */
+    ngx_uint_t           retry_after;      /* seconds; 0: the window's end */
 
     unsigned             routed:1;
     unsigned             counted:1;        /* in its window */
@@ -250,6 +251,9 @@ void nchat_limit_uncounted(nchat_ctx_t *ctx);
 
 /* The client's address as text: IPv4, or an IPv6 address (whole). */
 ngx_str_t nchat_limit_address(nchat_ctx_t *ctx);
+
+/* What counts as one client: the address, of IPv6 its /64; binary. */
+ngx_str_t nchat_limit_prefix(nchat_ctx_t *ctx);
 
 
 /* nchat_query.c */

@@ -172,3 +172,20 @@ nchat_limit_address(nchat_ctx_t *ctx)
 {
     return ctx->request->connection->addr_text;
 }
+
+
+ngx_str_t
+nchat_limit_prefix(nchat_ctx_t *ctx)
+{
+    ngx_str_t  prefix;
+
+    prefix.len = 0;
+    prefix.data = ngx_pcalloc(ctx->request->pool, 17);
+
+    if (prefix.data) {
+        prefix.len = 17;
+        nchat_limit_sockaddr(ctx, prefix.data);
+    }
+
+    return prefix;
+}

@@ -379,8 +379,10 @@ nchat_reply_status_headers(nchat_ctx_t *ctx, ngx_uint_t status)
             return NGX_ERROR;
         }
 
-        value.len = ngx_sprintf(value.data, "%ui", ctx->window.left
-                                                   ? ctx->window.left : 1)
+        value.len = ngx_sprintf(value.data, "%ui",
+                                ngx_max(ctx->retry_after ? ctx->retry_after
+                                                         : ctx->window.left,
+                                        1))
                     - value.data;
 
         return nchat_reply_header(r, "Retry-After", &value);
