@@ -204,10 +204,13 @@ stop_nginx() {
         nginx_running || break
         kill -s "$signal" "$pid" || break
 
-        for ((waited = 0; waited < 100; waited++)); do
+        # In good order first: what is in flight may end.
+        for ((waited = 0; waited < 200; waited++)); do
             nginx_running || break 2
             sleep 0.05
         done
+
+        warn "nginx does not end on SIG$signal within 10 s"
     done
 
     stop_orphans

@@ -10,9 +10,11 @@ hardening="$hardening -D_FORTIFY_SOURCE=2 -fPIC"
 linking='-Wl,-z,relro -Wl,-z,now'
 
 # NONALIGNED=0: nginx's own unaligned loads, which are meant on this processor,
-# would fill the log with reports.
+# would fill the log with reports. What gcc says about uninitialized variables
+# is wrong too often in code that the sanitizers rewrote.
 sanitizers='-fsanitize=address,undefined -fno-omit-frame-pointer'
 palloc='-DNGX_DEBUG_PALLOC=1 -DNGX_HAVE_NONALIGNED=0'
+palloc="$palloc -Wno-maybe-uninitialized"
 
 # nginx_tree VARIANT WORK: brings a tree to build in under the folder WORK. Sets
 # the caller's `tree`, and `whole` if nginx itself is to be built as well.
