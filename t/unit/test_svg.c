@@ -71,7 +71,7 @@ static const struct {
       "svg in the namespace" },
     { ngx_string(SVG "<g></svg>"), 2, "well-formed" },
     { ngx_string(SVG "<g>\n\n\n</G>"), 5, "well-formed" },
-    { ngx_string(SVG), 2, "it ends before" },
+    { ngx_string(SVG), 1, "it ends before" },
     { ngx_string(SVG "<g>\n\n"), 4, "it ends before" },
     { ngx_string(SVG END "<svg/>"), 3, "well-formed" },
     { in("<g x='1' x='2'/>"), 2, "redefined" },
