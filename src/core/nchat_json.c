@@ -10,9 +10,12 @@
 #define NCHAT_JSON_GUESS  1024
 
 
+static ngx_int_t nchat_json_blank(const ngx_str_t *text, const char **why);
 static ngx_int_t nchat_json_bounds(const ngx_str_t *text, const char **why);
+static u_char *nchat_json_skip_string(u_char *p, u_char *last);
 static const char *nchat_json_why(ngx_pool_t *pool, const json_error_t *error);
 static void nchat_json_cleanup(void *data);
+static u_char *nchat_json_escape_control(u_char *dst, u_char c);
 
 
 ngx_int_t
@@ -25,7 +28,9 @@ nchat_json_parse(ngx_pool_t *pool, const ngx_str_t *text, ngx_uint_t flags,
 
     *out = NULL;
 
-    if (nchat_json_bounds(text, why) != NGX_OK) {
+    if (nchat_json_blank(text, why) != NGX_OK
+        || nchat_json_bounds(text, why) != NGX_OK)
+    {
         return NGX_DECLINED;
     }
 
@@ -63,21 +68,10 @@ nchat_json_parse(ngx_pool_t *pool, const ngx_str_t *text, ngx_uint_t flags,
 }
 
 
-/*
- * jansson's own limit of depth is 2048, and it has none for the number of
- * values; both are counted here before it allocates anything.  Text that is
- * no JSON may be counted wrongly, which is left to jansson to refuse.
- */
-
 static ngx_int_t
-nchat_json_bounds(const ngx_str_t *text, const char **why)
+nchat_json_blank(const ngx_str_t *text, const char **why)
 {
-    u_char      *p, *last;
-    ngx_uint_t   depth, values, string;
-
-    depth = 0;
-    values = 1;
-    string = 0;
+    u_char  *p, *last;
 
     p = text->data;
     last = p + text->len;
@@ -91,47 +85,63 @@ nchat_json_bounds(const ngx_str_t *text, const char **why)
         return NGX_DECLINED;
     }
 
-    for ( /* void */ ; p < last; p++) {
+    /* jansson 2.14 ignores what follows a NUL after a literal */
 
-        if (string) {
+    if (memchr(p, '\0', last - p) != NULL) {
+        *why = "The request body has the character U+0000";
+        return NGX_DECLINED;
+    }
 
-            if (*p == '\\') {
-                p++;
+    return NGX_OK;
+}
 
-            } else if (*p == '"') {
-                string = 0;
-            }
 
-            continue;
-        }
+/*
+ * jansson's own limit of depth is 2048, and it has none for the number of
+ * values; both are counted here before it allocates anything.  Text that is
+ * no JSON may be counted wrongly, which is left to jansson to refuse.
+ */
 
-        switch (*p) {
+static ngx_int_t
+nchat_json_bounds(const ngx_str_t *text, const char **why)
+{
+    u_char      *p, *last;
+    ngx_uint_t   depth, values;
+
+    depth = 0;
+    values = 1;
+
+    p = text->data;
+    last = p + text->len;
+
+    while (p < last) {
+
+        switch (*p++) {
 
         case '"':
-            string = 1;
+            p = nchat_json_skip_string(p, last);
             break;
 
         case '{':
         case '[':
-            if (++depth > NCHAT_JSON_DEPTH) {
-                *why = "The request body is nested more than "
-                       ngx_value(NCHAT_JSON_DEPTH) " levels deep";
-                return NGX_DECLINED;
-            }
-
+            depth++;
             values++;
             break;
 
         case '}':
         case ']':
-            if (depth) {
-                depth--;
-            }
+            depth -= (depth > 0);
             break;
 
         case ',':
             values++;
             break;
+        }
+
+        if (depth > NCHAT_JSON_DEPTH) {
+            *why = "The request body is nested more than "
+                   ngx_value(NCHAT_JSON_DEPTH) " levels deep";
+            return NGX_DECLINED;
         }
 
         if (values > NCHAT_JSON_VALUES) {
@@ -142,6 +152,24 @@ nchat_json_bounds(const ngx_str_t *text, const char **why)
     }
 
     return NGX_OK;
+}
+
+
+/* From behind a quote to behind the next one that is not escaped. */
+
+static u_char *
+nchat_json_skip_string(u_char *p, u_char *last)
+{
+    while (p < last) {
+
+        if (*p == '"') {
+            return p + 1;
+        }
+
+        p += (*p == '\\') ? 2 : 1;
+    }
+
+    return last;
 }
 
 
@@ -340,52 +368,26 @@ nchat_json_escape_len(const ngx_str_t *src)
 u_char *
 nchat_json_escape(u_char *dst, const ngx_str_t *src)
 {
-    u_char         *p, *last, c;
-    size_t          n;
-    static u_char   hex[] = "0123456789abcdef";
+    u_char  *p, *last;
+    size_t   n;
 
     p = src->data;
     last = p + src->len;
 
     while (p < last) {
-        c = *p;
 
-        if (c >= 0x20 && c < 0x80) {
-
-            if (c == '"' || c == '\\') {
-                *dst++ = '\\';
-            }
-
-            *dst++ = c;
-            p++;
+        if (*p < 0x20) {
+            dst = nchat_json_escape_control(dst, *p++);
             continue;
         }
 
-        if (c < 0x80) {
-            *dst++ = '\\';
-            p++;
+        if (*p < 0x80) {
 
-            switch (c) {
-
-            case '\n':
-                *dst++ = 'n';
-                break;
-
-            case '\r':
-                *dst++ = 'r';
-                break;
-
-            case '\t':
-                *dst++ = 't';
-                break;
-
-            default:
-                dst = ngx_cpymem(dst, "u00", 3);
-                *dst++ = hex[c >> 4];
-                *dst++ = hex[c & 0xf];
-                break;
+            if (*p == '"' || *p == '\\') {
+                *dst++ = '\\';
             }
 
+            *dst++ = *p++;
             continue;
         }
 
@@ -400,6 +402,38 @@ nchat_json_escape(u_char *dst, const ngx_str_t *src)
             dst = ngx_cpymem(dst, "\xef\xbf\xbd", 3);
             p++;
         }
+    }
+
+    return dst;
+}
+
+
+static u_char *
+nchat_json_escape_control(u_char *dst, u_char c)
+{
+    static const u_char  hex[] = "0123456789abcdef";
+
+    *dst++ = '\\';
+
+    switch (c) {
+
+    case '\n':
+        *dst++ = 'n';
+        break;
+
+    case '\r':
+        *dst++ = 'r';
+        break;
+
+    case '\t':
+        *dst++ = 't';
+        break;
+
+    default:
+        dst = ngx_cpymem(dst, "u00", 3);
+        *dst++ = hex[c >> 4];
+        *dst++ = hex[c & 0xf];
+        break;
     }
 
     return dst;

@@ -18,6 +18,8 @@ static ngx_uint_t nchat_jwt_own_header(const nchat_jwt_key_t *key,
     const nchat_jwt_token_t *token);
 static ngx_int_t nchat_jwt_parse_header(ngx_pool_t *pool,
     nchat_jwt_token_t *token, const char **reason);
+static const char *nchat_jwt_read_header(const json_t *header,
+    nchat_jwt_token_t *token);
 
 
 /*
@@ -226,7 +228,7 @@ nchat_jwt_parse_header(ngx_pool_t *pool, nchat_jwt_token_t *token,
 {
     json_t     *header;
     ngx_int_t   rc;
-    ngx_str_t   text, value;
+    ngx_str_t   text;
 
     *reason = "malformed header";
 
@@ -246,18 +248,28 @@ nchat_jwt_parse_header(ngx_pool_t *pool, nchat_jwt_token_t *token,
         return rc;
     }
 
+    *reason = nchat_jwt_read_header(header, token);
+
+    return *reason ? NGX_DECLINED : NGX_OK;
+}
+
+
+static const char *
+nchat_jwt_read_header(const json_t *header, nchat_jwt_token_t *token)
+{
+    ngx_str_t  value;
+
     /*
      * RFC 7515, section 4.1.11: a token with extensions that must be
      * understood, none of which is known here, is not valid.
      */
 
     if (json_object_get(header, "crit")) {
-        *reason = "unknown critical header";
-        return NGX_DECLINED;
+        return "unknown critical header";
     }
 
     if (nchat_json_string(header, "alg", &value) != NGX_OK) {
-        return NGX_DECLINED;
+        return "malformed header";
     }
 
     /* jwt_str_alg() ignores case, RFC 7515 does not */
@@ -267,14 +279,13 @@ nchat_jwt_parse_header(ngx_pool_t *pool, nchat_jwt_token_t *token,
     if (token->alg == JWT_ALG_INVAL || token->alg == JWT_ALG_NONE
         || ngx_strcmp(jwt_alg_str(token->alg), value.data) != 0)
     {
-        *reason = "unknown algorithm";
-        return NGX_DECLINED;
+        return "unknown algorithm";
     }
 
     if (json_object_get(header, "kid")
         && nchat_json_string(header, "kid", &token->kid) != NGX_OK)
     {
-        return NGX_DECLINED;
+        return "malformed header";
     }
 
     if (nchat_json_string(header, "typ", &value) == NGX_OK
@@ -285,5 +296,5 @@ nchat_jwt_parse_header(ngx_pool_t *pool, nchat_jwt_token_t *token,
         token->access = 1;
     }
 
-    return NGX_OK;
+    return NULL;
 }

@@ -17,6 +17,8 @@
 #define NCHAT_JWT_RSA_BITS      2048
 
 
+static const char *nchat_jwt_key_source(ngx_pool_t *pool,
+    nchat_jwt_key_t *key, const ngx_str_t *source, const ngx_str_t *prefix);
 static const char *nchat_jwt_key_file(ngx_pool_t *pool, nchat_jwt_key_t *key,
     const ngx_str_t *source, const ngx_str_t *prefix);
 static const char *nchat_jwt_key_env(ngx_pool_t *pool, nchat_jwt_key_t *key,
@@ -54,19 +56,7 @@ nchat_jwt_key_load(ngx_pool_t *pool, ngx_array_t *keys, const ngx_str_t *args,
         return error;
     }
 
-    if (args[0].len > 5 && ngx_strncmp(args[0].data, "file:", 5) == 0) {
-        error = nchat_jwt_key_file(pool, &key, &args[0], prefix);
-
-    } else if (args[0].len > 4 && ngx_strncmp(args[0].data, "env:", 4) == 0) {
-        error = nchat_jwt_key_env(pool, &key, &args[0]);
-
-    } else {
-        /* this may be a secret typed in by mistake: it is not repeated */
-
-        return "a JWT key is read from file:<path> or env:<NAME>, it is never "
-               "written into the configuration";
-    }
-
+    error = nchat_jwt_key_source(pool, &key, &args[0], prefix);
     if (error) {
         return error;
     }
@@ -98,6 +88,25 @@ nchat_jwt_key_load(ngx_pool_t *pool, ngx_array_t *keys, const ngx_str_t *args,
     *slot = key;
 
     return NULL;
+}
+
+
+static const char *
+nchat_jwt_key_source(ngx_pool_t *pool, nchat_jwt_key_t *key,
+    const ngx_str_t *source, const ngx_str_t *prefix)
+{
+    if (source->len > 5 && ngx_strncmp(source->data, "file:", 5) == 0) {
+        return nchat_jwt_key_file(pool, key, source, prefix);
+    }
+
+    if (source->len > 4 && ngx_strncmp(source->data, "env:", 4) == 0) {
+        return nchat_jwt_key_env(pool, key, source);
+    }
+
+    /* this may be a secret typed in by mistake: it is not repeated */
+
+    return "a JWT key is read from file:<path> or env:<NAME>, it is never "
+           "written into the configuration";
 }
 
 

@@ -15,6 +15,7 @@ static const char *nchat_jwt_option_alg(ngx_pool_t *pool, nchat_jwt_key_t *key,
     const ngx_str_t *value);
 static const char *nchat_jwt_option_roles(ngx_pool_t *pool,
     nchat_jwt_key_t *key, const ngx_str_t *value);
+static ngx_uint_t nchat_jwt_is_role(const ngx_str_t *role);
 static const char *nchat_jwt_audience(ngx_pool_t *pool, nchat_jwt_key_t *key,
     const ngx_str_t *source);
 
@@ -107,9 +108,7 @@ nchat_jwt_option_alg(ngx_pool_t *pool, nchat_jwt_key_t *key,
 
     for (i = 0; i < sizeof(algs) / sizeof(algs[0]); i++) {
 
-        if (value->len == algs[i].name.len
-            && ngx_strncmp(value->data, algs[i].name.data, value->len) == 0)
-        {
+        if (nchat_jwt_same(value, &algs[i].name)) {
             key->alg = algs[i].alg;
             return NULL;
         }
@@ -127,13 +126,7 @@ nchat_jwt_option_roles(ngx_pool_t *pool, nchat_jwt_key_t *key,
     const ngx_str_t *value)
 {
     u_char        *p, *last, *comma, *colon;
-    ngx_uint_t     i;
     ngx_keyval_t  *pair;
-
-    static const ngx_str_t  ours[] = {
-        ngx_string("admin"), ngx_string("moderator"), ngx_string("member"),
-        ngx_string("guest")
-    };
 
     key->roles = ngx_array_create(pool, 4, sizeof(ngx_keyval_t));
     if (key->roles == NULL) {
@@ -168,20 +161,10 @@ nchat_jwt_option_roles(ngx_pool_t *pool, nchat_jwt_key_t *key,
         pair->value.data = colon + 1;
         pair->value.len = comma - colon - 1;
 
-        for (i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
-
-            if (pair->value.len == ours[i].len
-                && ngx_strncmp(pair->value.data, ours[i].data, ours[i].len)
-                   == 0)
-            {
-                break;
-            }
-        }
-
-        if (i == sizeof(ours) / sizeof(ours[0])) {
-            return nchat_jwt_error(pool, "roles= maps to \"%V\", but only "
-                                       "to admin, moderator, member and guest "
-                                       "it may", &pair->value);
+        if (!nchat_jwt_is_role(&pair->value)) {
+            return nchat_jwt_error(pool, "roles= maps to \"%V\", but only to "
+                                   "admin, moderator, member and guest it may",
+                                   &pair->value);
         }
 
         if (comma == last) {
@@ -190,6 +173,29 @@ nchat_jwt_option_roles(ngx_pool_t *pool, nchat_jwt_key_t *key,
 
         p = comma + 1;
     }
+}
+
+
+/* There is one owner, whom no other service can make. */
+
+static ngx_uint_t
+nchat_jwt_is_role(const ngx_str_t *role)
+{
+    ngx_uint_t  i;
+
+    static const ngx_str_t  roles[] = {
+        ngx_string("admin"), ngx_string("moderator"), ngx_string("member"),
+        ngx_string("guest")
+    };
+
+    for (i = 0; i < sizeof(roles) / sizeof(roles[0]); i++) {
+
+        if (nchat_jwt_same(role, &roles[i])) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
