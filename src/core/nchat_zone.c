@@ -112,6 +112,17 @@ nchat_zone_init(ngx_shm_zone_t *shm, void *data)
 }
 
 
+ngx_msec_t
+nchat_zone_elapsed(ngx_msec_t since)
+{
+    ngx_msec_int_t  elapsed;
+
+    elapsed = (ngx_msec_int_t) (ngx_current_msec - since);
+
+    return elapsed > 0 ? (ngx_msec_t) elapsed : 0;
+}
+
+
 void *
 nchat_zone_alloc_locked(nchat_zone_t *zone, size_t size)
 {
@@ -168,11 +179,9 @@ nchat_window_hit(nchat_zone_t *zone, nchat_window_kind_e kind,
     const nchat_key_t *key, ngx_msec_t span, nchat_window_t *window)
 {
     uint32_t              hash;
-    ngx_msec_t            now;
     nchat_window_node_t  *w;
 
     hash = nchat_key_hash(key);
-    now = ngx_current_msec;
 
     ngx_shmtx_lock(&zone->pool->mutex);
 
@@ -183,10 +192,10 @@ nchat_window_hit(nchat_zone_t *zone, nchat_window_kind_e kind,
     if (w == NULL) {
         w = nchat_window_begin(zone, kind, key, hash, span);
 
-    } else if (now - w->begin >= span) {
+    } else if (nchat_zone_elapsed(w->begin) >= span) {
         ngx_queue_remove(&w->queue);
         ngx_queue_insert_head(&zone->shared->windows_queue[kind], &w->queue);
-        w->begin = now;
+        w->begin = ngx_current_msec;
         w->reset = ngx_time() + (time_t) ((span + 999) / 1000);
         w->count = 0;
     }
@@ -194,7 +203,7 @@ nchat_window_hit(nchat_zone_t *zone, nchat_window_kind_e kind,
     if (w) {
         window->count = ++w->count;
         window->reset = w->reset;
-        window->left = (span - (now - w->begin) + 999) / 1000;
+        window->left = (span - nchat_zone_elapsed(w->begin) + 999) / 1000;
 
     } else {
         window->count = 1;
@@ -212,11 +221,9 @@ nchat_window_peek(nchat_zone_t *zone, nchat_window_kind_e kind,
     const nchat_key_t *key, ngx_msec_t span, nchat_window_t *window)
 {
     uint32_t              hash;
-    ngx_msec_t            now;
     nchat_window_node_t  *w;
 
     hash = nchat_key_hash(key);
-    now = ngx_current_msec;
 
     window->count = 0;
     window->reset = ngx_time() + (time_t) ((span + 999) / 1000);
@@ -226,10 +233,10 @@ nchat_window_peek(nchat_zone_t *zone, nchat_window_kind_e kind,
 
     w = nchat_window_find(zone->shared, kind, key, hash);
 
-    if (w && now - w->begin < span) {
+    if (w && nchat_zone_elapsed(w->begin) < span) {
         window->count = w->count;
         window->reset = w->reset;
-        window->left = (span - (now - w->begin) + 999) / 1000;
+        window->left = (span - nchat_zone_elapsed(w->begin) + 999) / 1000;
     }
 
     ngx_shmtx_unlock(&zone->pool->mutex);
@@ -419,7 +426,7 @@ nchat_window_expire(nchat_zone_t *zone, nchat_window_kind_e kind,
         q = ngx_queue_last(&shared->windows_queue[kind]);
         w = ngx_queue_data(q, nchat_window_node_t, queue);
 
-        if (ngx_current_msec - w->begin < span) {
+        if (nchat_zone_elapsed(w->begin) < span) {
             return;
         }
 
@@ -451,7 +458,7 @@ nchat_lease_take(nchat_zone_t *zone)
 
     if (!mine
         && (shared->lease_pid == 0
-            || ngx_current_msec - shared->lease_at > NCHAT_LEASE_LIFE))
+            || nchat_zone_elapsed(shared->lease_at) > NCHAT_LEASE_LIFE))
     {
         shared->lease_pid = ngx_pid;
         mine = 1;

@@ -35,6 +35,13 @@ struct nchat_zone_shared_s {
 
 void nchat_zone_live_init(nchat_zone_shared_t *shared);
 
+/*
+ * Milliseconds since a moment that some worker noted.  Each worker's clock
+ * stands still between two turns of its event loop, so the moment may lie
+ * ahead of ours: then no time has passed.
+ */
+ngx_msec_t nchat_zone_elapsed(ngx_msec_t since);
+
 /* Under the lock: allocates, evicting what may be lost; NULL if nothing is. */
 void *nchat_zone_alloc_locked(nchat_zone_t *zone, size_t size);
 

@@ -133,7 +133,7 @@ ngx_uint_t
 nchat_session_is_fresh(nchat_zone_t *zone)
 {
     return zone->shared->sessions_known
-           && ngx_current_msec - zone->shared->sessions_fresh
+           && nchat_zone_elapsed(zone->shared->sessions_fresh)
               < NCHAT_SESSION_FRESH;
 }
 
