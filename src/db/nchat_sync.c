@@ -13,6 +13,9 @@
 #define NCHAT_SYNC_TICK  250          /* milliseconds */
 #define NCHAT_SYNC_JOBS  16
 
+/* a load that failed on a living connection is tried again after this */
+#define NCHAT_SYNC_RETRY 1000
+
 
 typedef struct {
     nchat_db_t          *db;
@@ -24,10 +27,14 @@ typedef struct {
     ngx_event_t          timer;
     nchat_db_listener_t  listener;
     ngx_msec_t           proof_at;    /* when the statement under way was sent */
+    ngx_msec_t           retry_at;
 
     unsigned             listening:1;
+    unsigned             up:1;        /* the connection lives */
     unsigned             loaded:1;
+    unsigned             loading:1;
     unsigned             proving:1;
+    unsigned             config_loaded:1;
     unsigned             config_loading:1;
     unsigned             config_again:1;
     unsigned             config_force:1;
@@ -35,6 +42,7 @@ typedef struct {
 
 
 static void nchat_sync_tick(ngx_event_t *ev);
+static void nchat_sync_retry(nchat_sync_t *sync);
 static void nchat_sync_run_jobs(nchat_sync_t *sync);
 static void nchat_sync_job_done(nchat_db_op_t *op);
 static void nchat_sync_ready(void *data);
@@ -164,7 +172,31 @@ nchat_sync_tick(ngx_event_t *ev)
         nchat_sync_prove(sync);
     }
 
+    nchat_sync_retry(sync);
     nchat_sync_run_jobs(sync);
+}
+
+
+/* A migration that was late, or a time limit: no reconnect will come. */
+
+static void
+nchat_sync_retry(nchat_sync_t *sync)
+{
+    if (!sync->up
+        || (ngx_msec_int_t) (sync->retry_at - ngx_current_msec) > 0)
+    {
+        return;
+    }
+
+    sync->retry_at = ngx_current_msec + NCHAT_SYNC_RETRY;
+
+    if (!sync->loaded && !sync->loading) {
+        nchat_sync_load_sessions(sync);
+    }
+
+    if (!sync->config_loaded && !sync->config_loading) {
+        nchat_sync_load_config(sync);
+    }
 }
 
 
@@ -228,8 +260,12 @@ nchat_sync_ready(void *data)
 
     nchat_db_op_t  *op;
 
+    sync->up = 1;
+    sync->retry_at = ngx_current_msec + NCHAT_SYNC_RETRY;
     sync->proving = 0;
+    sync->loading = 0;
     sync->config_loading = 0;
+    sync->config_loaded = 0;
 
     /* an older version than the zone's means a restored database */
 
@@ -252,6 +288,7 @@ nchat_sync_lost(void *data)
 {
     nchat_sync_t *sync = data;
 
+    sync->up = 0;
     sync->loaded = 0;
 }
 
@@ -286,6 +323,7 @@ nchat_sync_load_sessions(nchat_sync_t *sync)
         return;
     }
 
+    sync->loading = 1;
     sync->proof_at = ngx_current_msec;
     nchat_db_send(op);
 }
@@ -305,6 +343,8 @@ nchat_sync_sessions_done(nchat_db_op_t *op)
     u_char      id[16];
     ngx_int_t   version;
     ngx_str_t   value;
+
+    sync->loading = 0;
 
     if (op->status != NCHAT_DB_OK) {
         return;
@@ -379,6 +419,7 @@ nchat_sync_config_done(nchat_db_op_t *op)
     }
 
     sync->config_force = 0;
+    sync->config_loaded = 1;
 
     if (sync->config_again) {
         nchat_sync_load_config(sync);
