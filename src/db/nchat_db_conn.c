@@ -522,6 +522,7 @@ nchat_db_conn_close(nchat_db_conn_t *conn)
 {
     PGconn             *pg;
     ngx_queue_t         inflight, *q;
+    ngx_msec_int_t      left;
     nchat_db_op_t      *op;
     nchat_db_status_e   status;
 
@@ -562,15 +563,19 @@ nchat_db_conn_close(nchat_db_conn_t *conn)
             op->result = NULL;
         }
 
+        /* who has waited for long already must not wait as long again */
+
+        left = (ngx_msec_int_t) (op->deadline - ngx_current_msec);
+
         if (op->stmt->read && !op->retried && !op->cancelled
-            && !conn->lane->db->quit)
+            && !conn->lane->db->quit
+            && left > (ngx_msec_int_t) (conn->lane->timeout / 2))
         {
             nchat_db_op_again(op);
             continue;
         }
 
-        status = ((ngx_msec_int_t) (op->deadline - ngx_current_msec) <= 0)
-                 ? NCHAT_DB_TIMEOUT : NCHAT_DB_DOWN;
+        status = left > 0 ? NCHAT_DB_DOWN : NCHAT_DB_TIMEOUT;
 
         nchat_db_op_done(op, status);
     }
