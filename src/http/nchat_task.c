@@ -10,6 +10,9 @@
 /* how far the threads stand back behind the event loop */
 #define NCHAT_TASK_NICE  10
 
+/* milliseconds; while it is armed, a leaving worker stays */
+#define NCHAT_TASK_TIMER  60000
+
 
 struct nchat_task_s {
     ngx_thread_task_t    task;        /* first: what the thread pool knows */
@@ -80,6 +83,10 @@ nchat_task_post(nchat_ctx_t *ctx, void *data, nchat_task_pt run,
         ctx->conf->gauges->hashing++;
     }
 
+    /* a worker leaves when no timer is left: it must wait for the thread */
+
+    ngx_add_timer(&task->task.event, NCHAT_TASK_TIMER);
+
     ctx->task = task;
     nchat_ctx_wait(ctx);
 }
@@ -114,6 +121,19 @@ nchat_task_event(ngx_event_t *ev)
     nchat_ctx_t       *ctx;
     ngx_connection_t  *c;
 
+    if (!ev->complete) {
+
+        /* only the timer; the thread is still at it */
+
+        ev->timedout = 0;
+        ngx_add_timer(ev, NCHAT_TASK_TIMER);
+        return;
+    }
+
+    if (ev->timer_set) {
+        ngx_del_timer(ev);
+    }
+
     nchat_count(task->conf->metrics, NCHAT_M_HASH_DONE);
 
     if (task->conf->gauges) {
@@ -140,6 +160,10 @@ nchat_task_event(ngx_event_t *ev)
 void
 nchat_task_forget(nchat_ctx_t *ctx)
 {
+    if (ctx->task->task.event.timer_set) {
+        ngx_del_timer(&ctx->task->task.event);
+    }
+
     ctx->task->ctx = NULL;
     ctx->task = NULL;
 }
