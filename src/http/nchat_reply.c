@@ -3,6 +3,7 @@
 
 
 #define NCHAT_REPLY_PARTS  8
+#define NCHAT_REPLY_COPY   2048
 
 
 typedef struct {
@@ -19,6 +20,8 @@ typedef struct {
 
 static void nchat_reply_send(nchat_ctx_t *ctx, ngx_uint_t status,
     ngx_str_t *parts, ngx_uint_t n, const char *type);
+static ngx_chain_t *nchat_reply_chain(ngx_http_request_t *r, ngx_str_t *parts,
+    ngx_uint_t n, size_t *len);
 static ngx_int_t nchat_reply_status_headers(nchat_ctx_t *ctx,
     ngx_uint_t status);
 
@@ -247,11 +250,9 @@ static void
 nchat_reply_send(nchat_ctx_t *ctx, ngx_uint_t status, ngx_str_t *parts,
     ngx_uint_t n, const char *type)
 {
-    off_t                len;
-    ngx_buf_t           *b;
+    size_t               len;
     ngx_int_t            rc;
-    ngx_uint_t           i, used;
-    ngx_chain_t         *links;
+    ngx_chain_t         *out;
     ngx_http_request_t  *r;
 
     r = ctx->request;
@@ -264,73 +265,34 @@ nchat_reply_send(nchat_ctx_t *ctx, ngx_uint_t status, ngx_str_t *parts,
         return;
     }
 
-    links = NULL;
-    used = 0;
     len = 0;
+    out = nchat_reply_chain(r, parts, n, &len);
 
-    if (n) {
-        links = ngx_palloc(r->pool, n * (sizeof(ngx_chain_t)
-                                         + sizeof(ngx_buf_t)));
-        if (links == NULL) {
-            ngx_http_finalize_request(r, NGX_ERROR);
-            return;
-        }
-
-        b = (ngx_buf_t *) &links[n];
-        ngx_memzero(b, n * sizeof(ngx_buf_t));
-
-        for (i = 0; i < n; i++) {
-
-            if (parts[i].len == 0) {
-                continue;
-            }
-
-            b[used].pos = parts[i].data;
-            b[used].last = parts[i].data + parts[i].len;
-            b[used].memory = 1;
-
-            links[used].buf = &b[used];
-            links[used].next = &links[used + 1];
-
-            len += parts[i].len;
-            used++;
-        }
-
-        if (used) {
-            b[used - 1].last_buf = 1;
-            b[used - 1].last_in_chain = 1;
-            links[used - 1].next = NULL;
-        }
+    if (len && out == NULL) {
+        ngx_http_finalize_request(r, NGX_ERROR);
+        return;
     }
 
     r->headers_out.status = status;
+    r->headers_out.content_length_n = len;
     r->err_status = 0;
 
-    if (used) {
+    if (len == 0) {
+        r->header_only = 1;
 
-        if (type) {
-            r->headers_out.content_type.data = (u_char *) type;
-            r->headers_out.content_type.len = ngx_strlen(type);
-
-        } else {
-            ngx_str_set(&r->headers_out.content_type,
-                        "application/json; charset=utf-8");
-        }
-
+    } else if (type) {
+        r->headers_out.content_type.data = (u_char *) type;
+        r->headers_out.content_type.len = ngx_strlen(type);
         r->headers_out.content_type_len = r->headers_out.content_type.len;
 
-        if (type == NULL) {
-
-            /* what gzip_types compares with */
-
-            r->headers_out.content_type_len = sizeof("application/json") - 1;
-        }
-
     } else {
-        r->header_only = 1;
-    }
+        ngx_str_set(&r->headers_out.content_type,
+                    "application/json; charset=utf-8");
 
-    r->headers_out.content_length_n = len;
+        /* what gzip_types compares with */
+
+        r->headers_out.content_type_len = sizeof("application/json") - 1;
+    }
 
     rc = ngx_http_send_header(r);
 
@@ -339,7 +301,76 @@ nchat_reply_send(nchat_ctx_t *ctx, ngx_uint_t status, ngx_str_t *parts,
         return;
     }
 
-    ngx_http_finalize_request(r, ngx_http_output_filter(r, links));
+    ngx_http_finalize_request(r, ngx_http_output_filter(r, out));
+}
+
+
+/*
+ * Large parts are referred to where they are.  Copying a short answer into
+ * one buffer costs less than taking eight through every filter.
+ */
+
+static ngx_chain_t *
+nchat_reply_chain(ngx_http_request_t *r, ngx_str_t *parts, ngx_uint_t n,
+    size_t *len)
+{
+    u_char       *p;
+    ngx_buf_t    *b;
+    ngx_str_t     whole;
+    ngx_uint_t    i;
+    ngx_chain_t  *links;
+
+    for (i = 0; i < n; i++) {
+        *len += parts[i].len;
+    }
+
+    if (*len == 0) {
+        return NULL;
+    }
+
+    if (n > 1 && *len <= NCHAT_REPLY_COPY) {
+        whole.len = *len;
+        whole.data = ngx_pnalloc(r->pool, *len);
+        if (whole.data == NULL) {
+            return NULL;
+        }
+
+        for (p = whole.data, i = 0; i < n; i++) {
+            p = ngx_cpymem(p, parts[i].data, parts[i].len);
+        }
+
+        parts = &whole;
+        n = 1;
+    }
+
+    links = ngx_palloc(r->pool, n * (sizeof(ngx_chain_t) + sizeof(ngx_buf_t)));
+    if (links == NULL) {
+        return NULL;
+    }
+
+    b = (ngx_buf_t *) &links[n];
+    ngx_memzero(b, n * sizeof(ngx_buf_t));
+
+    for (i = 0; n; n--, parts++) {
+
+        if (parts->len == 0) {
+            continue;
+        }
+
+        b[i].pos = parts->data;
+        b[i].last = parts->data + parts->len;
+        b[i].memory = 1;
+
+        links[i].buf = &b[i];
+        links[i].next = &links[i + 1];
+        i++;
+    }
+
+    b[i - 1].last_buf = 1;
+    b[i - 1].last_in_chain = 1;
+    links[i - 1].next = NULL;
+
+    return links;
 }
 
 
