@@ -43,6 +43,7 @@ nchat_ctx_get(ngx_http_request_t *r)
 nchat_ctx_t *
 nchat_ctx_make(ngx_http_request_t *r)
 {
+    u_char              *p;
     nchat_ctx_t         *ctx;
     ngx_http_cleanup_t  *cln;
 
@@ -72,6 +73,12 @@ nchat_ctx_make(ngx_http_request_t *r)
     /* the path of a request line that could not be read is unknown */
 
     ctx->uri = r->internal ? r->unparsed_uri : r->uri;
+
+    p = ngx_strlchr(ctx->uri.data, ctx->uri.data + ctx->uri.len, '?');
+    if (p) {
+        ctx->uri.len = p - ctx->uri.data;
+    }
+
     ctx->api = (ctx->uri.len == 0 || nchat_ctx_is_api(&ctx->uri));
 
     ngx_http_set_ctx(r, ctx, ngx_http_nchat_module);
@@ -89,7 +96,7 @@ nchat_ctx_is_api(const ngx_str_t *uri)
 {
     return uri->len >= 4
            && ngx_memcmp(uri->data, "/api", 4) == 0
-           && (uri->len == 4 || uri->data[4] == '/' || uri->data[4] == '?');
+           && (uri->len == 4 || uri->data[4] == '/');
 }
 
 
@@ -188,7 +195,11 @@ nchat_preaccess_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
+    /* the location decides, also after a rewrite */
+
     ctx->routed = 1;
+    ctx->api = 1;
+    ctx->uri = r->uri;
     nchat_route_find(ctx);
     nchat_identity(ctx);
 

@@ -85,10 +85,6 @@ nchat_filter_limit(nchat_ctx_t *ctx)
         ngx_string("RateLimit")
     };
 
-    if (ctx->limit == NCHAT_LIMIT_NONE) {
-        return NGX_OK;
-    }
-
     r = ctx->request;
 
     if (!ctx->counted) {
@@ -96,6 +92,10 @@ nchat_filter_limit(nchat_ctx_t *ctx)
         /* refused before the phases that count: it counts all the same */
 
         nchat_limit_uncounted(ctx);
+    }
+
+    if (ctx->limit == NCHAT_LIMIT_NONE) {
+        return NGX_OK;
     }
 
     limit = ctx->conf->limits[ctx->limit];

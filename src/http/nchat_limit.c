@@ -65,6 +65,17 @@ nchat_limit_uncounted(nchat_ctx_t *ctx)
 {
     nchat_key_t  key;
 
+    if (!ctx->routed) {
+        ctx->routed = 1;
+        nchat_route_find(ctx);
+        nchat_identity(ctx);
+    }
+
+    if (ctx->method == NGX_HTTP_OPTIONS || ctx->limit == NCHAT_LIMIT_NONE) {
+        nchat_limit_peek(ctx);
+        return;
+    }
+
     nchat_limit_key(ctx, &key);
     nchat_window_hit(ctx->conf->zone, NCHAT_WINDOW_RATE, &key,
                      ctx->conf->window, &ctx->window);

@@ -258,9 +258,13 @@ nchat_reply_send(nchat_ctx_t *ctx, ngx_uint_t status, ngx_str_t *parts,
     r = ctx->request;
     ctx->replied = 1;
 
-    rc = ngx_http_discard_request_body(r);
+    /* a body that cannot be skipped: this answer is the connection's last */
 
-    if (rc != NGX_OK || nchat_reply_status_headers(ctx, status) != NGX_OK) {
+    if (ngx_http_discard_request_body(r) != NGX_OK) {
+        r->keepalive = 0;
+    }
+
+    if (nchat_reply_status_headers(ctx, status) != NGX_OK) {
         ngx_http_finalize_request(r, NGX_ERROR);
         return;
     }

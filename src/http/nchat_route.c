@@ -35,8 +35,8 @@ nchat_route_find(nchat_ctx_t *ctx)
     ngx_http_request_t  *r;
 
     r = ctx->request;
-    uri = r->uri;
-    method = (r->method == NGX_HTTP_HEAD) ? NGX_HTTP_GET : r->method;
+    uri = ctx->uri;
+    method = (ctx->method == NGX_HTTP_HEAD) ? NGX_HTTP_GET : ctx->method;
 
     /* with or without one trailing slash */
 
