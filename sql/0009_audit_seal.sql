@@ -1,4 +1,77 @@
--- 0009 audit: deletion, sealing and verification of the log of 0002.
+-- 0009 audit: export, deletion, sealing and verification of the log of 0002.
+
+
+-- nchat_audit_export(): records an export and says how to read it.
+--
+--   actor_id, actor_email, actor_username   the admin who exports
+--   format       json, ndjson or csv
+--   q … success, sort, direction   as for nchat_audit_list()
+--   ip, request_id
+--
+-- Returns status 200, body {} and `copy`, a COPY … TO STDOUT statement, to be
+-- run by the simple protocol, as it is.  Its data:
+--
+--   json, ndjson   one entry a line, an object as it is, without any escaping:
+--                  the quotes of this CSV are control characters, which JSON
+--                  text never has.  The caller writes brackets and commas.
+--   csv            a header, then one entry in each row, quoted as RFC 4180
+--                  says; a row ends with LF, and a cell may hold one.
+
+CREATE FUNCTION nchat_audit_export(
+    actor_id uuid, actor_email text, actor_username text, format text,
+    q text, categories text, severities text, actor text, resource text,
+    since timestamptz, until timestamptz, success boolean, sort text,
+    direction text, ip text, request_id text,
+    OUT status integer, OUT body text, OUT copy text)
+LANGUAGE plpgsql
+AS $$
+#variable_conflict use_variable
+DECLARE
+    v_rest  text := format('FROM audit_log WHERE %s ORDER BY %s',
+                           nchat_audit_where(NULL, q, categories, severities,
+                                             actor, resource, since, until,
+                                             success),
+                           nchat_audit_order(sort, direction));
+BEGIN
+    PERFORM nchat_audit_record(
+        'admin', 'audit_export', 'info', actor_id, 'user', actor_email,
+        actor_username, NULL, NULL, 'Audit log exported as ' || format, true,
+        NULL, jsonb_strip_nulls(jsonb_build_object(
+            'format', format, 'q', q, 'categories', categories,
+            'severities', severities, 'actor', actor, 'resource', resource,
+            'from', nchat_time(since), 'to', nchat_time(until),
+            'success', success)),
+        ip, request_id);
+
+    status := 200;
+    body := '{}';
+
+    IF format = 'csv' THEN
+        SELECT 'COPY (SELECT '
+               || string_agg(
+                      CASE
+                          WHEN c = 'timestamp'
+                              THEN 'nchat_time("timestamp") AS "timestamp"'
+                          WHEN c = 'success'
+                              THEN 'CASE WHEN success THEN ''true'''
+                                   ' ELSE ''false'' END AS success'
+                          WHEN c IN ('id', 'category', 'severity') THEN c
+                          ELSE format('CASE WHEN formula THEN nchat_csv_cell'
+                                      '(%1$I) ELSE %1$I END AS %1$I', c)
+                      END, ', ' ORDER BY i)
+               || ' ' || v_rest || ') TO STDOUT (FORMAT csv, HEADER)'
+          INTO copy
+          FROM unnest('{id,timestamp,category,action,severity,actor_id,
+                        actor_type,actor_email,actor_username,resource_type,
+                        resource_id,resource_name,description,success,
+                        error_message,ip_address,request_id}'::text[])
+               WITH ORDINALITY x (c, i);
+    ELSE
+        copy := 'COPY (SELECT entry ' || v_rest || ') TO STDOUT'
+                ' (FORMAT csv, QUOTE E''\x01'', DELIMITER E''\x02'')';
+    END IF;
+END
+$$;
 
 
 -- nchat_audit_delete(): the only way to delete entries; records itself.
@@ -82,15 +155,20 @@ END
 $$;
 
 
--- The hashes of what is or was within a range of numbers.
+-- The hashes of what is or was within a range of numbers: the first ones, in
+-- order.  Each table gives at most as many, by its index.
 
-CREATE FUNCTION nchat_audit_hashes(first_seq bigint, last_seq bigint)
+CREATE FUNCTION nchat_audit_hashes(first_seq bigint, last_seq bigint,
+                                   at_most integer)
     RETURNS TABLE (seq bigint, hash bytea)
 LANGUAGE sql STABLE
 AS $$
-    SELECT a.seq, a.hash FROM audit_log a WHERE a.seq BETWEEN $1 AND $2
+    (SELECT a.seq, a.hash FROM audit_log a
+      WHERE a.seq BETWEEN $1 AND $2 ORDER BY a.seq LIMIT $3)
     UNION ALL
-    SELECT t.seq, t.hash FROM audit_tombstones t WHERE t.seq BETWEEN $1 AND $2
+    (SELECT t.seq, t.hash FROM audit_tombstones t
+      WHERE t.seq BETWEEN $1 AND $2 ORDER BY t.seq LIMIT $3)
+    ORDER BY 1 LIMIT $3
 $$;
 
 -- A block's hash: SHA-256 over its predecessor's hash (nothing for the first),
@@ -170,8 +248,8 @@ BEGIN
 
         SELECT count(*), max(e.seq), string_agg(e.hash, '' ORDER BY e.seq)
           INTO v_block.count, v_block.last_seq, v_hashes
-          FROM (SELECT * FROM nchat_audit_hashes(v_block.first_seq, v_upto)
-                 ORDER BY seq LIMIT least(c_block, at_most - v_sealed)) e;
+          FROM nchat_audit_hashes(v_block.first_seq, v_upto,
+                                  least(c_block, at_most - v_sealed)) e;
 
         EXIT WHEN v_block.count = 0;
 
@@ -286,6 +364,6 @@ END
 $$;
 
 
-SELECT nchat_module_allow('nchat_audit_delete', 'nchat_audit_seal',
-                          'nchat_audit_hash', 'nchat_audit_block_hash',
-                          'nchat_audit_verify');
+SELECT nchat_module_allow('nchat_audit_export', 'nchat_audit_delete',
+                          'nchat_audit_seal', 'nchat_audit_hash',
+                          'nchat_audit_block_hash', 'nchat_audit_verify');
