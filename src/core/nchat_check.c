@@ -105,8 +105,9 @@ nchat_check_find(nchat_check_ctx_t *ctx, json_t *object, json_t **value)
     u_char            *p, *dot, *last;
     const ngx_str_t   *path;
 
-    path = &ctx->field->name;
+    *value = NULL;
 
+    path = &ctx->field->name;
     p = path->data;
     last = p + path->len;
 
@@ -120,7 +121,6 @@ nchat_check_find(nchat_check_ctx_t *ctx, json_t *object, json_t **value)
         object = json_object_getn(object, (char *) p, dot - p);
 
         if (object == NULL) {
-            *value = NULL;
             ctx->name = *path;
             return NGX_OK;
         }

@@ -5,7 +5,7 @@
  */
 
 
-#include "jwt_tools.h"
+#include "../unit/jwt_tools.h"
 #include "nchat_jwt.h"
 #include "nchat_uuid.h"
 

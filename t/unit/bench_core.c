@@ -60,6 +60,7 @@ bench_jwt(ngx_array_t *keys, const char *name, ngx_str_t token, int n)
     nchat_claims_t          claims;
     const nchat_jwt_key_t  *key;
 
+    memset(&claims, 0, sizeof(claims));
     snprintf(label, sizeof(label), "%s: nchat_jwt_verify()", name);
 
     measure(label, n, {

@@ -390,7 +390,6 @@ ngx_vslprintf(u_char *buf, u_char *last, const char *fmt, va_list args)
         }
 
         s = text;
-        len = 0;
         fmt++;
 
         if (fmt[0] == 'u' && fmt[1] == 'z') {

@@ -370,11 +370,11 @@ test_rules(void)
     }
 
     memset(text, 'a', sizeof(text));
-    memcpy(text + 250, "@b.c", 4);
+    (void) stpcpy(text + 250, "@b.c");
     s.data = (u_char *) text;
     s.len = 254;
     ok(nchat_check_email(&s), "254 characters");
-    memcpy(text + 250, "a@b.c", 5);
+    (void) stpcpy(text + 250, "a@b.c");
     s.len = 255;
     ok(!nchat_check_email(&s), "255 characters");
 

@@ -183,13 +183,13 @@ test_bounds(ngx_pool_t *pool)
         p = stpcpy(p, ",0");
     }
 
-    strcpy(p, "]}");
+    (void) stpcpy(p, "]}");
     value.data = (u_char *) text;
     value.len = strlen(text);
     ok(nchat_json_parse(pool, &value, 0, &json, &why) == NGX_OK,
        "as many values as are allowed");
 
-    strcpy(p, ",0,0]}");
+    (void) stpcpy(p, ",0,0]}");
     value.len = strlen(text);
     ok(nchat_json_parse(pool, &value, 0, &json, &why) == NGX_DECLINED
        && strstr(why, "65536 values"), "more values than that");
