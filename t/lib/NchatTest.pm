@@ -177,6 +177,22 @@ sub reload {
         or die "no new workers after a reload\n";
 }
 
+# reconfigure(http => ..., server => ...): replaces the further directives that
+# new was given, reloads, and returns when no old worker accepts any more.
+sub reconfigure {
+    my ($self, %options) = @_;
+    my @old = $self->workers;
+
+    $self->{options} = { %{ $self->{options} }, %options };
+    $self->_write_configuration;
+    $self->reload;
+
+    wait_for(sub {
+        !grep { NchatTest::Cluster::slurp("/proc/$_/cmdline")
+                =~ /worker process(?! is shutting down)/ } @old
+    }, 10) or die "the old workers go on after a reload\n";
+}
+
 # The access log is written within a second.
 sub error_log  { NchatTest::Cluster::slurp("$_[0]{home}/logs/error.log") }
 sub access_log { NchatTest::Cluster::slurp("$_[0]{home}/logs/access.log") }

@@ -10,10 +10,11 @@ use warnings;
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use File::Temp ();
+use Scalar::Util qw(weaken);
 
 our $root = abs_path(dirname(__FILE__) . '/../../..');
 
-my ($shared, $count);
+my ($shared, $count, @own);
 
 # As fast as a database may be whose machine never loses power.
 my $settings = <<'END';
@@ -54,6 +55,9 @@ sub prepare {
         folder   => $folder,
         settings => $settings . ($options{settings} // '')
     }, $class;
+
+    push @own, $self;
+    weaken($own[-1]);
 
     $self->_command('create', 'CREATEROLE', 'CREATEDB');
     $self->start;
@@ -138,9 +142,13 @@ sub DESTROY {
     my $self = shift;
     local ($?, $@);
 
-    eval { $self->stop } if ($self->{own} // 0) == $$;
+    return if ($self->{own} // 0) != $$;
+
+    $self->{own} = 0;
+    eval { $self->stop };
 }
 
-END { undef $shared }
+# At the very end Perl destroys in any order: the folder maybe first.
+END { $_->DESTROY for grep { defined } @own }
 
 1;
