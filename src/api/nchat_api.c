@@ -39,6 +39,30 @@ nchat_route_t  nchat_routes[] = {
     route("/api/auth/change-password", POST, TOKEN, DEFAULT, JSON,
           nchat_api_change_password),
     route("/api/auth/signout", POST, TOKEN, DEFAULT, MAYBE, nchat_api_signout),
+
+    /* webhooks; the token may be the argument "token" instead */
+
+    route("/api/webhook/{id}/{token}", GET, ANYONE, WEBHOOK, NONE,
+          nchat_api_webhook_get),
+    route("/api/webhook/{id}/{token}", POST, ANYONE, WEBHOOK, RAW,
+          nchat_api_webhook_post),
+    route("/api/webhook/{id}", GET, ANYONE, WEBHOOK, NONE,
+          nchat_api_webhook_get),
+    route("/api/webhook/{id}", POST, ANYONE, WEBHOOK, RAW,
+          nchat_api_webhook_post),
+
+    /* search */
+
+    route("/api/search", GET, OPTIONAL, SEARCH, NONE, nchat_api_search_get),
+    route("/api/search", POST, OPTIONAL, SEARCH, JSON, nchat_api_search_post),
+
+    /* audit */
+
+    route("/api/audit", GET, TOKEN, DEFAULT, NONE, nchat_api_audit_list),
+    route("/api/audit", POST, MEMBER, DEFAULT, JSON, nchat_api_audit_create),
+    route("/api/audit", DELETE, ADMIN, DEFAULT, JSON, nchat_api_audit_delete),
+    route("/api/audit/verify", GET, ADMIN, DEFAULT, NONE,
+          nchat_api_audit_verify),
 };
 
 
@@ -65,8 +89,15 @@ static nchat_stmt_t  nchat_job_prune = {
 };
 
 
+static nchat_stmt_t  nchat_job_keys = {
+    "nchat_webhook_prune", "SELECT nchat_webhook_prune()", 0,
+    NCHAT_LANE_SLOW, 0, 0, 0
+};
+
+
 const nchat_job_t  nchat_jobs[] = {
     { &nchat_job_seal, 5 * 1000 },
     { &nchat_job_prune, 10 * 60 * 1000 },
+    { &nchat_job_keys, 60 * 60 * 1000 },
     { NULL, 0 }
 };

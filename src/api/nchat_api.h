@@ -11,7 +11,7 @@
 #define NCHAT_VERSION         "0.1.0"
 
 /* the newest migration of sql/ that this build calls functions of */
-#define NCHAT_SCHEMA_VERSION  4
+#define NCHAT_SCHEMA_VERSION  12
 
 
 extern const nchat_job_t  nchat_jobs[];
@@ -32,6 +32,17 @@ void nchat_api_verify_password(nchat_ctx_t *ctx);
 void nchat_api_change_password(nchat_ctx_t *ctx);
 void nchat_api_refresh(nchat_ctx_t *ctx);
 void nchat_api_signout(nchat_ctx_t *ctx);
+
+void nchat_api_webhook_get(nchat_ctx_t *ctx);
+void nchat_api_webhook_post(nchat_ctx_t *ctx);
+
+void nchat_api_search_get(nchat_ctx_t *ctx);
+void nchat_api_search_post(nchat_ctx_t *ctx);
+
+void nchat_api_audit_create(nchat_ctx_t *ctx);
+void nchat_api_audit_list(nchat_ctx_t *ctx);
+void nchat_api_audit_delete(nchat_ctx_t *ctx);
+void nchat_api_audit_verify(nchat_ctx_t *ctx);
 
 
 #endif /* _NCHAT_API_H_INCLUDED_ */

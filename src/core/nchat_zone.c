@@ -135,6 +135,7 @@ nchat_zone_alloc_locked(nchat_zone_t *zone, size_t size)
         }
 
         if (!nchat_window_evict(zone, NCHAT_WINDOW_RATE)
+            && !nchat_window_evict(zone, NCHAT_WINDOW_TRUST)
             && !nchat_session_evict(zone)
             && !nchat_window_evict(zone, NCHAT_WINDOW_SIGNIN))
         {
@@ -397,9 +398,9 @@ nchat_window_evict(nchat_zone_t *zone, nchat_window_kind_e kind)
     ngx_rbtree_delete(&shared->windows[kind], &w->node);
     ngx_slab_free_locked(zone->pool, w);
 
-    nchat_count(&shared->metrics, kind == NCHAT_WINDOW_RATE
-                                  ? NCHAT_M_ZONE_EVICTED_RATE
-                                  : NCHAT_M_ZONE_EVICTED_SIGNIN);
+    nchat_count(&shared->metrics, kind == NCHAT_WINDOW_SIGNIN
+                                  ? NCHAT_M_ZONE_EVICTED_SIGNIN
+                                  : NCHAT_M_ZONE_EVICTED_RATE);
     return 1;
 }
 

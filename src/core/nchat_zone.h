@@ -23,10 +23,14 @@
 #include "nchat_metrics.h"
 
 
-/* What a window counts.  Sign-in windows are evicted last. */
+/*
+ * What a window counts.  Sign-in windows are evicted last.  All windows of a
+ * kind have one span.
+ */
 
 typedef enum {
     NCHAT_WINDOW_RATE = 0,
+    NCHAT_WINDOW_TRUST,      /* no limit: a webhook's token was right */
     NCHAT_WINDOW_SIGNIN,
     NCHAT_WINDOW_KINDS
 } nchat_window_kind_e;

@@ -4,7 +4,6 @@
 #include "nchat_json.h"
 
 
-static ngx_uint_t nchat_body_refused(nchat_ctx_t *ctx);
 static void nchat_body_done(ngx_http_request_t *r);
 static ngx_int_t nchat_body_join(nchat_ctx_t *ctx);
 static ngx_int_t nchat_body_parse(nchat_ctx_t *ctx);
@@ -14,15 +13,26 @@ ngx_int_t
 nchat_body_read(nchat_ctx_t *ctx)
 {
     ngx_int_t            rc;
+    const char          *why;
+    nchat_body_e         body;
     ngx_http_request_t  *r;
 
     r = ctx->request;
+    body = ctx->route->body;
 
-    if (nchat_body_refused(ctx)) {
-        return NGX_DONE;
+    /* what can be refused before the first byte is read */
+
+    if (body != NCHAT_BODY_FILE && body != NCHAT_BODY_RAW) {
+        why = nchat_body_refused(ctx);
+
+        if (why) {
+            r->main->count++;
+            nchat_reply_error(ctx, NCHAT_E_MEDIA_TYPE, why);
+            return NGX_DONE;
+        }
     }
 
-    if (ctx->route->body == NCHAT_BODY_FILE) {
+    if (body == NCHAT_BODY_FILE) {
         r->request_body_in_file_only = 1;
         r->request_body_in_persistent_file = 1;
         r->request_body_in_clean_file = 1;
@@ -38,41 +48,26 @@ nchat_body_read(nchat_ctx_t *ctx)
 }
 
 
-/* What can be refused before the first byte is read. */
-
-static ngx_uint_t
+const char *
 nchat_body_refused(nchat_ctx_t *ctx)
 {
-    ngx_http_request_t  *r;
+    ngx_table_elt_t  *type;
 
-    r = ctx->request;
+    type = ctx->request->headers_in.content_type;
 
-    if (ctx->route->body == NCHAT_BODY_FILE) {
-        return 0;
-    }
-
-    if (r->headers_in.content_type
-        && r->headers_in.content_type->value.len >= 10
-        && ngx_strncasecmp(r->headers_in.content_type->value.data,
-                           (u_char *) "multipart/", 10)
-           == 0)
+    if (type && type->value.len >= 10
+        && ngx_strncasecmp(type->value.data, (u_char *) "multipart/", 10) == 0)
     {
-        r->main->count++;
-        nchat_reply_error(ctx, NCHAT_E_MEDIA_TYPE,
-                          "Multipart bodies are not accepted: send JSON; "
-                          "files go to the URL that POST /api/upload gives");
-        return 1;
+        return "Multipart bodies are not accepted: send JSON; files go to "
+               "the URL that POST /api/upload gives";
     }
 
-    if (nchat_header(r, "Content-Encoding")) {
-        r->main->count++;
-        nchat_reply_error(ctx, NCHAT_E_MEDIA_TYPE,
-                          "Encoded bodies are not accepted: send the JSON "
-                          "as it is, without Content-Encoding");
-        return 1;
+    if (nchat_header(ctx->request, "Content-Encoding")) {
+        return "Encoded bodies are not accepted: send the JSON as it is, "
+               "without Content-Encoding";
     }
 
-    return 0;
+    return NULL;
 }
 
 
@@ -83,10 +78,23 @@ nchat_body_done(ngx_http_request_t *r)
 
     ctx = nchat_ctx_get(r);
 
-    if (ctx->route->body != NCHAT_BODY_FILE
-        && (nchat_body_join(ctx) != NGX_OK || nchat_body_parse(ctx) != NGX_OK))
-    {
-        return;
+    switch (ctx->route->body) {
+
+    case NCHAT_BODY_FILE:
+        break;
+
+    case NCHAT_BODY_RAW:
+        if (nchat_body_join(ctx) != NGX_OK) {
+            return;
+        }
+
+        break;
+
+    default:
+        if (nchat_body_join(ctx) != NGX_OK || nchat_body_parse(ctx) != NGX_OK)
+        {
+            return;
+        }
     }
 
     ctx->route->handler(ctx);
@@ -143,6 +151,12 @@ nchat_body_join(nchat_ctx_t *ctx)
             continue;
         }
 
+        /* the end of a chunked body is a buffer of nothing */
+
+        if (!b->in_file) {
+            continue;
+        }
+
         size = (size_t) (b->file_last - b->file_pos);
         n = ngx_read_file(b->file, p, size, b->file_pos);
 
@@ -158,25 +172,30 @@ nchat_body_join(nchat_ctx_t *ctx)
 }
 
 
+ngx_int_t
+nchat_body_json(nchat_ctx_t *ctx, const char **why)
+{
+    if (ctx->body.len == 0) {
+        *why = "The request needs a JSON object as its body";
+        return NGX_DECLINED;
+    }
+
+    return nchat_json_parse(ctx->request->pool, &ctx->body, 0, &ctx->json,
+                            why);
+}
+
+
 static ngx_int_t
 nchat_body_parse(nchat_ctx_t *ctx)
 {
     const char  *why;
 
-    if (ctx->body.len == 0) {
-
-        if (ctx->route->body == NCHAT_BODY_MAYBE) {
-            return NGX_OK;
-        }
-
-        nchat_reply_error(ctx, NCHAT_E_BAD_REQUEST,
-                          "The request needs a JSON object as its body");
-        return NGX_ERROR;
+    if (ctx->body.len == 0 && ctx->route->body == NCHAT_BODY_MAYBE) {
+        return NGX_OK;
     }
 
-    switch (nchat_json_parse(ctx->request->pool, &ctx->body, 0, &ctx->json,
-                             &why))
-    {
+    switch (nchat_body_json(ctx, &why)) {
+
     case NGX_OK:
         return NGX_OK;
 

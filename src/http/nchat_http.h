@@ -49,7 +49,7 @@ typedef enum {
     NCHAT_BODY_NONE = 0,
     NCHAT_BODY_JSON,               /* an object: ctx->json */
     NCHAT_BODY_MAYBE,              /* an object or nothing at all */
-    NCHAT_BODY_RAW,                /* the JSON and its bytes: ctx->body */
+    NCHAT_BODY_RAW,                /* its bytes only: ctx->body */
     NCHAT_BODY_FILE                /* left as nginx stored it */
 } nchat_body_e;
 
@@ -140,6 +140,24 @@ struct nchat_route_s {
 };
 
 
+/* A webhook as it is presented, see nchat_limit_webhook. */
+
+typedef enum {
+    NCHAT_WEBHOOK_RIGHT = 0,
+    NCHAT_WEBHOOK_WRONG,           /* the token is */
+    NCHAT_WEBHOOK_UNKNOWN          /* the id is */
+} nchat_webhook_e;
+
+typedef struct {
+    ngx_str_t            id;               /* lower case; empty: no UUID */
+    u_char               token_hash[64];   /* SHA-256 in hex */
+    nchat_key_t          own;
+    nchat_key_t          wrong;
+    nchat_window_t       wrong_window;
+    ngx_uint_t           trusted;          /* seconds that it still is */
+} nchat_webhook_t;
+
+
 struct nchat_ctx_s {
     ngx_http_request_t  *request;          /* the main one */
     nchat_main_conf_t   *conf;
@@ -161,6 +179,7 @@ struct nchat_ctx_s {
     nchat_result_pt      op_done;
     nchat_task_t        *task;
 
+    nchat_webhook_t     *webhook;          /* in the limit class webhook */
     void                *data;             /* the endpoint's own */
     uint64_t             started;          /* nchat_monotonic_us */
     ngx_uint_t           retry_after;      /* seconds; 0: the window's end */
@@ -237,11 +256,27 @@ ngx_int_t nchat_access(nchat_ctx_t *ctx);
 ngx_int_t nchat_limit(nchat_ctx_t *ctx);
 
 /*
- * Counts by another key, in place of what was counted (webhooks: the webhook
- * itself, once its token is right).  NGX_DECLINED or NGX_DONE.
+ * Answers 429 if ctx->window holds more than that many times the limit of the
+ * request's class: NGX_DONE, else NGX_DECLINED.
  */
-ngx_int_t nchat_limit_by(nchat_ctx_t *ctx, nchat_limit_e limit,
-    ngx_str_t *parts, ngx_uint_t n);
+ngx_int_t nchat_limit_over(nchat_ctx_t *ctx, ngx_uint_t times);
+
+/*
+ * Webhooks (contract, "Rate limits") have three windows:
+ *
+ *     (id, token)     the webhook's own, as nobody else has its token; counted
+ *                     before it is known to be right
+ *     (id, address)   wrong tokens
+ *     address         unknown ids
+ *
+ * nchat_limit_webhook is nchat_limit for this class; the id and the token are
+ * the route's parameters, or the token is an argument.  What it found is in
+ * ctx->webhook.  Once the handler knows more it says so, once, by
+ * nchat_limit_webhook_settle: NGX_DECLINED, or NGX_DONE after having answered
+ * 429.
+ */
+ngx_int_t nchat_limit_webhook(nchat_ctx_t *ctx);
+ngx_int_t nchat_limit_webhook_settle(nchat_ctx_t *ctx, nchat_webhook_e what);
 
 /* Only looks, for the headers of answers that count against no limit. */
 void nchat_limit_peek(nchat_ctx_t *ctx);
@@ -303,6 +338,15 @@ void nchat_task_forget(nchat_ctx_t *ctx);
 
 /* Reads the body as the route says, then calls the route's handler. */
 ngx_int_t nchat_body_read(nchat_ctx_t *ctx);
+
+/*
+ * The checks of other bodies, for handlers that get the bytes (NCHAT_BODY_RAW)
+ * and refuse in their own way.  refused: a sentence for a 415, or NULL.  json:
+ * parses ctx->body into ctx->json; NGX_OK, NGX_DECLINED with a sentence for a
+ * 400, or NGX_ERROR (no memory).
+ */
+const char *nchat_body_refused(nchat_ctx_t *ctx);
+ngx_int_t nchat_body_json(nchat_ctx_t *ctx, const char **why);
 
 
 /* nchat_args.c */

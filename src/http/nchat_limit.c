@@ -4,7 +4,6 @@
 
 
 static void nchat_limit_key(nchat_ctx_t *ctx, nchat_key_t *key);
-static ngx_int_t nchat_limit_count(nchat_ctx_t *ctx, const nchat_key_t *key);
 static void nchat_limit_sockaddr(nchat_ctx_t *ctx, u_char out[17]);
 
 
@@ -19,28 +18,17 @@ static void nchat_limit_sockaddr(nchat_ctx_t *ctx, u_char out[17]);
 ngx_int_t
 nchat_limit(nchat_ctx_t *ctx)
 {
-    nchat_key_t  key;
-
     if (ctx->limit == NCHAT_LIMIT_NONE) {
         return NGX_DECLINED;
     }
 
-    nchat_limit_key(ctx, &key);
+    if (ctx->limit == NCHAT_LIMIT_WEBHOOK) {
+        return nchat_limit_webhook(ctx);
+    }
 
-    return nchat_limit_count(ctx, &key);
-}
+    nchat_limit_uncounted(ctx);
 
-
-ngx_int_t
-nchat_limit_by(nchat_ctx_t *ctx, nchat_limit_e limit, ngx_str_t *parts,
-    ngx_uint_t n)
-{
-    nchat_key_t  key;
-
-    ctx->limit = limit;
-    nchat_key(&key, limit, parts, n);
-
-    return nchat_limit_count(ctx, &key);
+    return nchat_limit_over(ctx, 1);
 }
 
 
@@ -83,18 +71,14 @@ nchat_limit_uncounted(nchat_ctx_t *ctx)
 }
 
 
-static ngx_int_t
-nchat_limit_count(nchat_ctx_t *ctx, const nchat_key_t *key)
+ngx_int_t
+nchat_limit_over(nchat_ctx_t *ctx, ngx_uint_t times)
 {
     nchat_main_conf_t  *conf;
 
     conf = ctx->conf;
 
-    nchat_window_hit(conf->zone, NCHAT_WINDOW_RATE, key, conf->window,
-                     &ctx->window);
-    ctx->counted = 1;
-
-    if (ctx->window.count <= conf->limits[ctx->limit]
+    if (ctx->window.count <= times * conf->limits[ctx->limit]
         || conf->limits_off || ctx->limit == NCHAT_LIMIT_PROBE)
     {
         return NGX_DECLINED;
