@@ -379,11 +379,18 @@ BEGIN
         v_where := v_where || format(' AND actor_id = %L', viewer);
     END IF;
 
-    IF q <> '' THEN
+    -- Below three characters the index would be of no use, and slow to try.
+
+    IF char_length(q) > 2 THEN
         v_where := v_where || format(
             ' AND nchat_audit_text(description, action, actor_email,'
             ' actor_username, resource_name, error_message) LIKE %L',
             '%' || regexp_replace(lower(q), '([\\%_])', '\\\1', 'g') || '%');
+    ELSIF q <> '' THEN
+        v_where := v_where || format(
+            ' AND strpos(nchat_audit_text(description, action, actor_email,'
+            ' actor_username, resource_name, error_message), %L) > 0',
+            lower(q));
     END IF;
 
     IF categories <> '' THEN
@@ -485,7 +492,7 @@ CREATE FUNCTION nchat_audit_list(
     resource text, since timestamptz, until timestamptz, success boolean,
     sort text, direction text, page_limit integer, page_offset bigint,
     OUT status integer, OUT body text)
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql STABLE SET work_mem = '32MB' SET jit = off
 AS $$
 #variable_conflict use_variable
 DECLARE
