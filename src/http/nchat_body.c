@@ -157,6 +157,13 @@ nchat_body_join(nchat_ctx_t *ctx)
             continue;
         }
 
+        if (!b->in_file) {
+
+            /* the mark of the end, all that there is of an empty body */
+
+            continue;
+        }
+
         size = (size_t) (b->file_last - b->file_pos);
         n = ngx_read_file(b->file, p, size, b->file_pos);
 
