@@ -4,6 +4,7 @@
  */
 
 #include "nchat_http.h"
+#include "nchat_jwt_cache.h"
 #include "nchat_uuid.h"
 
 
@@ -59,8 +60,9 @@ nchat_identity(nchat_ctx_t *ctx)
     }
 
     if (rc == NGX_OK) {
-        rc = nchat_jwt_verify(ctx->conf->keys, &token, ctx->request->pool,
-                              ngx_time(), &caller->claims);
+        rc = nchat_jwt_verify_cached(ctx->conf->keys, &token,
+                                     ctx->request->pool, ngx_time(),
+                                     &caller->claims);
     }
 
     if (rc != NGX_OK || caller->claims.typ == NCHAT_JWT_REFRESH) {
