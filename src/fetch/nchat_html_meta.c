@@ -484,6 +484,7 @@ nchat_meta_image(nchat_meta_t *meta, nchat_url_t *base,
     nchat_meta_value_t   *image, *alt, *width, *height;
     nchat_meta_source_t   source;
 
+    source = NCHAT_META_HTML;
     if (nchat_meta_url(meta, NCHAT_META_IMAGE, base, &result->image, &source)
         != NGX_OK)
     {
