@@ -68,12 +68,18 @@ nchat_jwt_verify_cached(const ngx_array_t *keys, const ngx_str_t *token,
 static nchat_jwt_slot_t *
 nchat_jwt_cache_slot(const ngx_str_t *token)
 {
+    u_char            *p;
     ngx_uint_t         i;
     nchat_jwt_slot_t  *slot;
 
-    i = ngx_murmur_hash2(token->data + token->len - NCHAT_JWT_MIN,
-                         NCHAT_JWT_MIN)
-        % NCHAT_JWT_CACHE_SLOTS;
+    i = 0;
+
+    for (p = token->data + token->len - 16; p < token->data + token->len; p++)
+    {
+        i = ngx_hash(i, *p);
+    }
+
+    i %= NCHAT_JWT_CACHE_SLOTS;
 
     if (nchat_jwt_slots[i] == NULL) {
         slot = malloc(sizeof(nchat_jwt_slot_t) + NCHAT_JWT_CACHE_TOKEN
