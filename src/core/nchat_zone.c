@@ -441,7 +441,7 @@ nchat_window_expire(nchat_zone_t *zone, nchat_window_kind_e kind,
 static uint32_t
 nchat_key_hash(const nchat_key_t *key)
 {
-    return ngx_murmur_hash2((u_char *) key->bytes, sizeof(nchat_key_t));
+    return ngx_crc32_short((u_char *) key->bytes, sizeof(nchat_key_t));
 }
 
 
