@@ -1,5 +1,6 @@
 #include "nchat_http.h"
 #include "nchat_log.h"
+#include "nchat_uuid.h"
 
 
 static u_char *nchat_log_error(ngx_http_request_t *r, ngx_http_request_t *sr,
@@ -47,15 +48,15 @@ nchat_log_error(ngx_http_request_t *r, ngx_http_request_t *sr, u_char *buf,
 
 
 /*
- * No arguments at all; of a webhook's path only the id; of a signed upload
- * or download the arguments are the secret, and gone anyway.
+ * No arguments at all; of a webhook's path only the id, if it is one; of a
+ * signed upload or download the arguments are the secret, and gone anyway.
  */
 
 static u_char *
 nchat_log_path(const ngx_str_t *uri, u_char *buf, size_t len)
 {
-    u_char     *p, *last, *slash;
-    ngx_str_t   path;
+    u_char     *p;
+    ngx_str_t   path, id;
 
     static ngx_str_t  webhook = ngx_string("/api/webhook/");
 
@@ -66,18 +67,21 @@ nchat_log_path(const ngx_str_t *uri, u_char *buf, size_t len)
         path.len = p - path.data;
     }
 
-    if (path.len > webhook.len
-        && ngx_strncasecmp(path.data, webhook.data, webhook.len) == 0)
+    if (path.len <= webhook.len
+        || ngx_strncasecmp(path.data, webhook.data, webhook.len) != 0)
     {
-        p = path.data + webhook.len;
-        last = path.data + path.len;
-        slash = ngx_strlchr(p, last, '/');
-
-        if (slash) {
-            path.len = slash - path.data;
-            return ngx_snprintf(buf, len, "%V/***", &path);
-        }
+        return ngx_snprintf(buf, len, "%V", &path);
     }
 
-    return ngx_snprintf(buf, len, "%V", &path);
+    id.data = path.data + webhook.len;
+    id.len = NCHAT_UUID_LEN;
+
+    if (path.len < webhook.len + id.len
+        || nchat_uuid_parse(&id, NULL) != NGX_OK)
+    {
+        return ngx_snprintf(buf, len, "%V***", &webhook);
+    }
+
+    return ngx_snprintf(buf, len, "%V%V%s", &webhook, &id,
+                        path.len > webhook.len + id.len + 1 ? "/***" : "");
 }
