@@ -6,7 +6,7 @@
 #   NCHAT_...          see bin/nchat
 
 .PHONY: all build install run start stop status reload \
-        test test-asan lint bench demo clean
+        test test-asan fuzz lint bench demo clean
 
 all: build
 
@@ -32,6 +32,10 @@ test-asan:
 	@bin/nchat-deps build run test asan
 	@bin/nchat-build --asan
 	@bin/nchat-test --asan
+
+fuzz:
+	@bin/nchat-deps build lint
+	@$(MAKE) -C t/fuzz run
 
 lint: build
 	@bin/nchat-deps lint

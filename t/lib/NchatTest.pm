@@ -600,7 +600,11 @@ END {
             $status = 1;
         }
 
-        diag(join "\n", $_->bad_lines) for $finished ? () : @instances;
+        for my $instance ($finished ? () : @instances) {
+            my @bad = $instance->bad_lines;
+            diag(join "\n", @bad[0 .. ($#bad > 9 ? 9 : $#bad)]);
+        }
+
         @instances = ();
         $? = $status;
     }
