@@ -101,6 +101,7 @@ nchat_zone_init(ngx_shm_zone_t *shm, void *data)
     }
 
     nchat_zone_live_init(shared);
+    nchat_zone_cache_init(shared);
 
     shared->metrics.started = ngx_time();
 
@@ -134,7 +135,8 @@ nchat_zone_alloc_locked(nchat_zone_t *zone, size_t size)
             return p;
         }
 
-        if (!nchat_window_evict(zone, NCHAT_WINDOW_RATE)
+        if (!nchat_cache_evict(zone)
+            && !nchat_window_evict(zone, NCHAT_WINDOW_RATE)
             && !nchat_window_evict(zone, NCHAT_WINDOW_TRUST)
             && !nchat_session_evict(zone)
             && !nchat_window_evict(zone, NCHAT_WINDOW_SIGNIN))

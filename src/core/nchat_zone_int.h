@@ -25,6 +25,11 @@ struct nchat_zone_shared_s {
     ngx_str_t           config_doc;        /* one piece: doc, then open */
     size_t              config_open;       /* where open begins */
 
+    ngx_rbtree_t        cache;
+    ngx_rbtree_node_t   cache_sentinel;
+    ngx_queue_t         cache_queue;       /* the last used first */
+    size_t              cache_size;
+
     ngx_pid_t           lease_pid;
     ngx_msec_t          lease_at;
 
@@ -34,6 +39,7 @@ struct nchat_zone_shared_s {
 
 
 void nchat_zone_live_init(nchat_zone_shared_t *shared);
+void nchat_zone_cache_init(nchat_zone_shared_t *shared);
 
 /*
  * Milliseconds since a moment that some worker noted.  Each worker's clock
@@ -44,6 +50,9 @@ ngx_msec_t nchat_zone_elapsed(ngx_msec_t since);
 
 /* Under the lock: allocates, evicting what may be lost; NULL if nothing is. */
 void *nchat_zone_alloc_locked(nchat_zone_t *zone, size_t size);
+
+/* Under the lock: drops the oldest cached answer; 0 if there is none. */
+ngx_uint_t nchat_cache_evict(nchat_zone_t *zone);
 
 /* Under the lock: drops the oldest session entry; 0 if there is none. */
 ngx_uint_t nchat_session_evict(nchat_zone_t *zone);
