@@ -15,8 +15,9 @@ use NchatTest::Cluster ();
 
 our @EXPORT = qw(run_command spawn_command read_env slurp fetch as_nobody);
 
+# Neither the instances of the tests nor the make that runs them are meant.
 my %base = map { $_ => $ENV{$_} }
-           grep { defined $ENV{$_} && !/^NCHAT_(?!NGINX|MODULE)/ } keys %ENV;
+           grep { !/^NCHAT_(?!NGINX|MODULE)|^MAKE|^MFLAGS/ } keys %ENV;
 
 # The words before a command that make it run as an ordinary user, if we are
 # root; that user has no home folder.
