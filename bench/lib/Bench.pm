@@ -185,13 +185,19 @@ sub compare {
             limit => median(map { $_->{rate} } @limit),
             ratio => median(@ratios), spread => spread(@ratios),
             map { my $key = $_;
-                  ("ours_$key" => median(grep { defined } map { $_->{$key} } @ours),
-                   "limit_$key" => median(grep { defined } map { $_->{$key} } @limit))
+                  ("ours_$key" => scalar median(values_of($key, @ours)),
+                   "limit_$key" => scalar median(values_of($key, @limit)))
             } qw(p50 p99)
         };
     }
 
     return @rows;
+}
+
+sub values_of {
+    my ($key, @runs) = @_;
+
+    return grep { defined } map { $_->{$key} } @runs;
 }
 
 # The noise that makes a comparison worthless: half the distance of the
