@@ -11,7 +11,9 @@
 
 #include "nchat_api.h"
 #include "nchat_directives.h"
+#include "nchat_files.h"
 #include "nchat_http.h"
+#include "nchat_store.h"
 #include "nchat_sync.h"
 
 
@@ -177,6 +179,27 @@ static ngx_command_t  nchat_commands[] = {
       0,
       NULL },
 
+    { ngx_string("nchat_storage"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_2MORE,
+      nchat_files_storage,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("nchat_anonymous_uploads"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      nchat_files_anonymous,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("nchat_upload_lifetime"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      nchat_files_lifetime,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
       ngx_null_command
 };
 
@@ -259,6 +282,11 @@ nchat_create_main_conf(ngx_conf_t *cf)
         return NULL;
     }
 
+    conf->files = nchat_files_create(cf);
+    if (conf->files == NULL) {
+        return NULL;
+    }
+
     conf->bcrypt_cost = NGX_CONF_UNSET_UINT;
     conf->window = NGX_CONF_UNSET_MSEC;
     conf->envelope = NGX_CONF_UNSET_UINT;
@@ -331,13 +359,19 @@ nchat_location_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *data)
         conf->mode = NCHAT_LOCATION_API;
         clcf->handler = nchat_content_handler;
 
+    } else if (ngx_strcmp(value[1].data, "upload") == 0) {
+        conf->mode = NCHAT_LOCATION_API;
+        clcf->handler = nchat_content_handler;
+        nchat_files_location(cf);
+
     } else if (ngx_strcmp(value[1].data, "error") == 0) {
         conf->mode = NCHAT_LOCATION_ERROR;
         clcf->handler = nchat_error_handler;
 
     } else {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "nchat: \"%V\" must be \"api\" or \"error\"",
+                           "nchat: \"%V\" must be \"api\", \"upload\" or "
+                           "\"error\"",
                            &value[1]);
         return NGX_CONF_ERROR;
     }
@@ -370,6 +404,7 @@ static ngx_int_t
 nchat_postconfiguration(ngx_conf_t *cf)
 {
     ngx_uint_t                  i;
+    nchat_main_conf_t          *conf;
     ngx_http_handler_pt        *h;
     ngx_http_core_main_conf_t  *cmcf;
 
@@ -394,7 +429,15 @@ nchat_postconfiguration(ngx_conf_t *cf)
         *h = handlers[i].handler;
     }
 
-    return nchat_directives_check(cf);
+    if (nchat_directives_check(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    conf = ngx_http_conf_get_module_main_conf(cf, ngx_http_nchat_module);
+
+    /* without a zone the module is not used */
+
+    return conf->zone ? nchat_files_init(cf, conf) : NGX_OK;
 }
 
 
@@ -429,6 +472,10 @@ nchat_init_process(ngx_cycle_t *cycle)
     /* a token is honoured a little beyond its end, and so is its end */
 
     keep = (ngx_msec_t) (conf->access_life + 2 * NCHAT_JWT_SKEW) * 1000;
+
+    if (nchat_sweep_start(cycle, conf) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     return nchat_sync_start(cycle, conf->db, conf->zone, keep, nchat_jobs);
 }

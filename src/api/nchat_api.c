@@ -5,11 +5,15 @@
 
 #define route(path, method, access, limit, body, handler)                     \
     { ngx_string(path), NGX_HTTP_##method, NCHAT_##access,                    \
-      NCHAT_LIMIT_##limit, NCHAT_BODY_##body, handler, NULL }
+      NCHAT_LIMIT_##limit, NCHAT_BODY_##body, handler, NULL, NULL }
+
+#define route_early(path, method, access, limit, body, handler, early)        \
+    { ngx_string(path), NGX_HTTP_##method, NCHAT_##access,                    \
+      NCHAT_LIMIT_##limit, NCHAT_BODY_##body, handler, NULL, early }
 
 #define route_when(path, method, access, limit, body, handler, when)          \
     { ngx_string(path), NGX_HTTP_##method, NCHAT_##access,                    \
-      NCHAT_LIMIT_##limit, NCHAT_BODY_##body, handler, when }
+      NCHAT_LIMIT_##limit, NCHAT_BODY_##body, handler, when, NULL }
 
 
 nchat_route_t  nchat_routes[] = {
@@ -39,6 +43,16 @@ nchat_route_t  nchat_routes[] = {
     route("/api/auth/change-password", POST, TOKEN, DEFAULT, JSON,
           nchat_api_change_password),
     route("/api/auth/signout", POST, TOKEN, DEFAULT, MAYBE, nchat_api_signout),
+
+    /* files */
+
+    route("/api/upload", GET, ANYONE, UPLOAD, NONE, nchat_api_upload_status),
+    route("/api/upload", POST, OPTIONAL, UPLOAD, JSON, nchat_api_upload_init),
+    route("/api/upload/complete", POST, OPTIONAL, UPLOAD, JSON,
+          nchat_api_upload_complete),
+    route_early("/api/upload/content/{id}", PUT, ANYONE, UPLOAD, FILE,
+                nchat_api_upload_put, nchat_api_upload_early),
+    route("/files/{id}", GET, ANYONE, NONE, NONE, nchat_api_file),
 
     /* webhooks; the token may be the argument "token" instead */
 

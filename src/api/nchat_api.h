@@ -33,6 +33,13 @@ void nchat_api_change_password(nchat_ctx_t *ctx);
 void nchat_api_refresh(nchat_ctx_t *ctx);
 void nchat_api_signout(nchat_ctx_t *ctx);
 
+void nchat_api_upload_status(nchat_ctx_t *ctx);
+void nchat_api_upload_init(nchat_ctx_t *ctx);
+void nchat_api_upload_complete(nchat_ctx_t *ctx);
+ngx_int_t nchat_api_upload_early(nchat_ctx_t *ctx);
+void nchat_api_upload_put(nchat_ctx_t *ctx);
+void nchat_api_file(nchat_ctx_t *ctx);
+
 void nchat_api_webhook_get(nchat_ctx_t *ctx);
 void nchat_api_webhook_post(nchat_ctx_t *ctx);
 

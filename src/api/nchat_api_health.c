@@ -1,6 +1,7 @@
 /* Contract, "Health and monitoring". */
 
 #include "nchat_api.h"
+#include "nchat_store.h"
 #include "nchat_time.h"
 
 
@@ -10,11 +11,15 @@ typedef struct {
     const char  *message;          /* what is wrong, or what to do */
 } nchat_ready_check_t;
 
+typedef struct {
+    ngx_uint_t   database;
+    ngx_int_t    schema;
+} nchat_ready_t;
+
 
 static int64_t nchat_health_now(void);
 static void nchat_ready_answer(nchat_db_op_t *op);
-static void nchat_ready_reply(nchat_ctx_t *ctx, ngx_uint_t database,
-    ngx_int_t schema);
+static void nchat_ready_reply(nchat_ctx_t *ctx, ngx_uint_t storage);
 static void nchat_ready_render(nchat_ctx_t *ctx,
     const nchat_ready_check_t *checks);
 
@@ -113,30 +118,44 @@ nchat_ready_answer(nchat_db_op_t *op)
 {
     nchat_ctx_t *ctx = op->data;
 
-    ngx_int_t          schema;
     ngx_str_t          version;
+    nchat_ready_t     *state;
     ngx_connection_t  *c;
 
     c = ctx->request->connection;
     ctx->op = NULL;
-    schema = 0;
 
-    if (op->status == NCHAT_DB_OK) {
-        version = nchat_db_value(op->result, 0, 0);
-        schema = ngx_atoi(version.data, version.len);
+    state = ngx_pcalloc(ctx->request->pool, sizeof(nchat_ready_t));
+
+    if (state == NULL) {
+        nchat_reply_internal(ctx, "out of memory");
+
+    } else {
+        ctx->data = state;
+
+        if (op->status == NCHAT_DB_OK) {
+            version = nchat_db_value(op->result, 0, 0);
+            state->database = 1;
+            state->schema = ngx_atoi(version.data, version.len);
+        }
+
+        ctx->conf->files->store->ready(ctx, nchat_ready_reply);
     }
-
-    nchat_ready_reply(ctx, op->status == NCHAT_DB_OK, schema);
 
     ngx_http_run_posted_requests(c);
 }
 
 
 static void
-nchat_ready_reply(nchat_ctx_t *ctx, ngx_uint_t database, ngx_int_t schema)
+nchat_ready_reply(nchat_ctx_t *ctx, ngx_uint_t storage)
 {
-    ngx_uint_t  known, recent;
+    ngx_int_t       schema;
+    ngx_uint_t      known, recent, database;
+    nchat_ready_t  *state;
 
+    state = ctx->data;
+    database = state->database;
+    schema = state->schema;
     known = nchat_zone_config_known(ctx->conf->zone);
     recent = (schema >= NCHAT_SCHEMA_VERSION);
 
@@ -154,6 +173,7 @@ nchat_ready_reply(nchat_ctx_t *ctx, ngx_uint_t database, ngx_int_t schema)
           : recent ? "the configuration was not loaded yet"
           : "too old for this build: run nchat-migrate" },
         { "auth", ctx->conf->signer != NULL, "no key to sign tokens with" },
+        { "storage", storage, "files cannot be stored" },
         { NULL, 0, NULL }
     };
 

@@ -32,6 +32,19 @@ nchat_body_read(nchat_ctx_t *ctx)
         }
     }
 
+    if (ctx->route->early) {
+
+        /* if it answers, that gives this reference back */
+
+        r->main->count++;
+
+        if (ctx->route->early(ctx) != NGX_OK) {
+            return NGX_DONE;
+        }
+
+        r->main->count--;
+    }
+
     if (body == NCHAT_BODY_FILE) {
         r->request_body_in_file_only = 1;
         r->request_body_in_persistent_file = 1;

@@ -127,6 +127,7 @@ typedef struct {
 
 
 typedef void (*nchat_handler_pt)(nchat_ctx_t *ctx);
+typedef ngx_int_t (*nchat_early_pt)(nchat_ctx_t *ctx);
 typedef void (*nchat_result_pt)(nchat_ctx_t *ctx, PGresult *result);
 
 struct nchat_route_s {
@@ -137,6 +138,8 @@ struct nchat_route_s {
     nchat_body_e         body;
     nchat_handler_pt     handler;
     const char          *when;             /* only with this argument=value */
+    nchat_early_pt       early;            /* before the body is read: NGX_OK,
+                                            * or it has answered */
 };
 
 
@@ -181,6 +184,7 @@ struct nchat_ctx_s {
 
     nchat_webhook_t     *webhook;          /* in the limit class webhook */
     void                *data;             /* the endpoint's own */
+    void                *sub;              /* of a subrequest it waits for */
     uint64_t             started;          /* nchat_monotonic_us */
     ngx_uint_t           retry_after;      /* seconds; 0: the window's end */
 

@@ -75,7 +75,7 @@ nchat_task_post(nchat_ctx_t *ctx, void *data, nchat_task_pt run,
         nchat_count(ctx->conf->metrics, NCHAT_M_HASH_REFUSED);
         nchat_task_free(task);
         nchat_reply_error(ctx, NCHAT_E_UNAVAILABLE,
-                          "Too many passwords are being checked right now");
+                          "The server is too busy right now");
         return;
     }
 

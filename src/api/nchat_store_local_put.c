@@ -1,0 +1,617 @@
+/*
+ * The signed PUT of the local store.  nginx writes the body to a file beside
+ * the store; here it is checked and moved into its place.
+ */
+
+#include "nchat_store_local.h"
+#include "nchat_crypto.h"
+#include "nchat_sigv4.h"
+#include "nchat_uuid.h"
+
+#include <openssl/evp.h>
+
+
+#define NCHAT_PUT_CHUNK   65536
+#define NCHAT_PUT_PATH    "/api/upload/content/"
+
+/* the first 128 bits of a SHA-256 in hex, in quotes */
+#define NCHAT_PUT_ETAG    (2 + 32)
+
+
+/* The request's, in ctx->data. */
+
+typedef struct {
+    nchat_file_t         file;
+    ngx_str_t            path;
+} nchat_put_t;
+
+/* The thread's. */
+
+typedef struct {
+    const nchat_mime_t  *mime;
+    int                  err;            /* errno, if something failed */
+    unsigned             agrees:1;
+    u_char               etag[NCHAT_PUT_ETAG];
+    char                 path[1];
+} nchat_put_task_t;
+
+
+static ngx_int_t nchat_put_sign(ngx_pool_t *pool, const ngx_str_t *key,
+    const nchat_file_t *file, const ngx_str_t *type, time_t expires,
+    u_char out[NCHAT_SHA256_LEN]);
+static nchat_put_t *nchat_put_verify(nchat_ctx_t *ctx);
+static ngx_uint_t nchat_put_verify_keys(nchat_ctx_t *ctx,
+    const nchat_file_t *file, const ngx_str_t *type, time_t expires,
+    const ngx_str_t *signature);
+static ngx_int_t nchat_put_headers(nchat_ctx_t *ctx, nchat_put_t *put);
+static void nchat_put_thread(void *data);
+static int nchat_put_digest(nchat_put_task_t *task, int fd, u_char *buf);
+static void nchat_put_checked(nchat_ctx_t *ctx, void *data);
+static ngx_int_t nchat_put_place(nchat_ctx_t *ctx, nchat_put_t *put,
+    const char *from);
+static int nchat_put_rename(const char *from, const char *to);
+static void nchat_put_record(nchat_ctx_t *ctx, nchat_put_t *put);
+static void nchat_put_recorded(nchat_db_op_t *op);
+static void nchat_put_reply(nchat_ctx_t *ctx, nchat_put_t *put);
+
+
+static nchat_stmt_t  nchat_put_stmt = {
+    "nchat_upload_stored",
+    "SELECT status FROM nchat_upload_stored($1::uuid, $2, $3::int, $4::int)",
+    4, NCHAT_LANE_FAST, 0, 0, 0
+};
+
+
+/* HMAC over what the URL says; none of it may hold a line feed but by us. */
+
+static ngx_int_t
+nchat_put_sign(ngx_pool_t *pool, const ngx_str_t *key,
+    const nchat_file_t *file, const ngx_str_t *type, time_t expires,
+    u_char out[NCHAT_SHA256_LEN])
+{
+    ngx_str_t  text;
+
+    text.data = ngx_pnalloc(pool, file->id.len + file->key.len + type->len
+                                  + NGX_OFF_T_LEN + NGX_TIME_T_LEN + 4);
+    if (text.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    text.len = ngx_sprintf(text.data, "%V\n%V\n%V\n%O\n%T", &file->id,
+                           &file->key, type, file->size, expires)
+               - text.data;
+
+    return nchat_hmac_sha256(out, key, &text);
+}
+
+
+ngx_int_t
+nchat_local_target(nchat_ctx_t *ctx, const nchat_file_t *file, time_t expires,
+    nchat_target_t *target)
+{
+    u_char      *p, hash[NCHAT_SHA256_LEN];
+    ngx_str_t    base, *keys;
+    ngx_pool_t  *pool;
+
+    pool = ctx->request->pool;
+    keys = ctx->conf->files->keys->elts;
+
+    if (nchat_files_base(ctx, &base) != NGX_OK) {
+        return NGX_DONE;
+    }
+
+    p = ngx_pnalloc(pool, base.len + file->id.len + file->key.len
+                          + 3 * file->mime->type.len + NGX_OFF_T_LEN
+                          + NGX_TIME_T_LEN + 2 * NCHAT_SHA256_LEN
+                          + sizeof(NCHAT_PUT_PATH "?key=&type=&size=&expires="
+                                   "&signature="));
+    target->headers.data = ngx_pnalloc(pool, sizeof("\"Content-Type\":\"\"")
+                                             + file->mime->type.len);
+
+    if (p == NULL || target->headers.data == NULL
+        || nchat_put_sign(pool, &keys[0], file, &file->mime->type, expires,
+                          hash)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    target->headers.len = ngx_sprintf(target->headers.data,
+                                      "\"Content-Type\":\"%V\"",
+                                      &file->mime->type)
+                          - target->headers.data;
+
+    target->url.data = p;
+    p = ngx_sprintf(p, "%V" NCHAT_PUT_PATH "%V?key=%V&type=", &base,
+                    &file->id, &file->key);
+    p = nchat_sigv4_encode(p, &file->mime->type, 0);
+    p = ngx_sprintf(p, "&size=%O&expires=%T&signature=", file->size, expires);
+    p = nchat_hex_encode(p, hash, NCHAT_SHA256_LEN);
+    target->url.len = p - target->url.data;
+
+    return NGX_OK;
+}
+
+
+/* Everything that can be refused without the body. */
+
+ngx_int_t
+nchat_local_early(nchat_ctx_t *ctx)
+{
+    nchat_put_t      *put;
+    ngx_file_info_t   fi;
+
+    put = nchat_put_verify(ctx);
+
+    if (put == NULL || nchat_put_headers(ctx, put) != NGX_OK) {
+        return NGX_DONE;
+    }
+
+    if (nchat_local_path(ctx->request->pool, ctx->conf->files,
+                         &put->file.key, &put->path)
+        != NGX_OK)
+    {
+        nchat_reply_internal(ctx, "out of memory");
+        return NGX_DONE;
+    }
+
+    if (ngx_file_info(put->path.data, &fi) != NGX_FILE_ERROR) {
+        nchat_reply_error(ctx, NCHAT_E_CONFLICT,
+                          "This file was uploaded already");
+        return NGX_DONE;
+    }
+
+    ctx->data = put;
+
+    return NGX_OK;
+}
+
+
+/* Reads the URL; NULL after having answered 403. */
+
+static nchat_put_t *
+nchat_put_verify(nchat_ctx_t *ctx)
+{
+    ngx_int_t      expires, size;
+    ngx_str_t      text[5];
+    ngx_uint_t     i;
+    nchat_put_t   *put;
+
+    static const char  *names[] = {
+        "key", "type", "size", "expires", "signature"
+    };
+
+    put = ngx_pcalloc(ctx->request->pool, sizeof(nchat_put_t));
+    if (put == NULL) {
+        nchat_reply_internal(ctx, "out of memory");
+        return NULL;
+    }
+
+    for (i = 0; i < 5; i++) {
+        switch (nchat_arg(ctx, names[i], &text[i])) {
+
+        case NGX_OK:
+            break;
+
+        case NGX_DECLINED:
+            ngx_str_null(&text[i]);
+            break;
+
+        default:
+            return NULL;
+        }
+    }
+
+    size = ngx_atoi(text[2].data, text[2].len);
+    expires = ngx_atoi(text[3].data, text[3].len);
+
+    put->file.id = ctx->params[0];
+    put->file.key = text[0];
+    put->file.mime = nchat_mime_find(&text[1]);
+    put->file.size = size;
+
+    if (nchat_uuid_parse(&put->file.id, NULL) != NGX_OK
+        || put->file.mime == NULL || size == NGX_ERROR || expires == NGX_ERROR
+        || !nchat_put_verify_keys(ctx, &put->file, &text[1], expires,
+                                  &text[4]))
+    {
+        nchat_reply_error(ctx, NCHAT_E_FORBIDDEN,
+                          "The signature of this URL is wrong");
+        return NULL;
+    }
+
+    if (expires < ngx_time()) {
+        nchat_reply_error(ctx, NCHAT_E_FORBIDDEN, "This URL has expired");
+        return NULL;
+    }
+
+    return put;
+}
+
+
+static ngx_uint_t
+nchat_put_verify_keys(nchat_ctx_t *ctx, const nchat_file_t *file,
+    const ngx_str_t *type, time_t expires, const ngx_str_t *signature)
+{
+    u_char       given[NCHAT_SHA256_LEN], hash[NCHAT_SHA256_LEN];
+    ngx_str_t   *keys;
+    ngx_uint_t   i;
+
+    if (nchat_hex_decode(given, NCHAT_SHA256_LEN, signature) != NGX_OK) {
+        return 0;
+    }
+
+    keys = ctx->conf->files->keys->elts;
+
+    for (i = 0; i < ctx->conf->files->keys->nelts; i++) {
+
+        if (nchat_put_sign(ctx->request->pool, &keys[i], file, type, expires,
+                           hash)
+            == NGX_OK
+            && nchat_equal(hash, given, NCHAT_SHA256_LEN))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+static ngx_int_t
+nchat_put_headers(nchat_ctx_t *ctx, nchat_put_t *put)
+{
+    nchat_live_t        *live;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+    live = nchat_live_keep(ctx->conf->zone, r->pool);
+
+    if (live && !nchat_live_flag(live, "features.fileUploads", 1)) {
+        nchat_reply_error(ctx, NCHAT_E_FORBIDDEN,
+                          "File uploads are switched off");
+        return NGX_ERROR;
+    }
+
+    if (r->headers_in.content_type == NULL
+        || nchat_mime_find(&r->headers_in.content_type->value)
+           != put->file.mime)
+    {
+        nchat_reply_error(ctx, NCHAT_E_FILE_TYPE,
+                          "The Content-Type is not the one that was "
+                          "announced");
+        return NGX_ERROR;
+    }
+
+    /* -1: in chunks; then it is known at the end */
+
+    if (r->headers_in.content_length_n != put->file.size
+        && !(r->headers_in.content_length_n == -1
+             && (r->headers_in.chunked || r->http_version > NGX_HTTP_VERSION_11)))
+    {
+        nchat_reply_error(ctx, NCHAT_E_BAD_REQUEST,
+                          "The body has not the size that was announced");
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+void
+nchat_local_receive(nchat_ctx_t *ctx)
+{
+    ngx_str_t                *name;
+    nchat_put_t              *put;
+    nchat_put_task_t         *task;
+    ngx_http_request_body_t  *rb;
+
+    put = ctx->data;
+    rb = ctx->request->request_body;
+
+    if (rb == NULL || rb->temp_file == NULL
+        || rb->temp_file->offset != put->file.size)
+    {
+        nchat_reply_error(ctx, NCHAT_E_BAD_REQUEST,
+                          "The body has not the size that was announced");
+        return;
+    }
+
+    name = &rb->temp_file->file.name;
+
+    task = nchat_task_make(ctx, sizeof(nchat_put_task_t) + name->len);
+    if (task == NULL) {
+        return;
+    }
+
+    task->mime = put->file.mime;
+    ngx_memcpy(task->path, name->data, name->len);
+
+    nchat_task_post(ctx, task, nchat_put_thread, nchat_put_checked);
+}
+
+
+static void
+nchat_put_thread(void *data)
+{
+    nchat_put_task_t *task = data;
+
+    int      fd;
+    u_char  *buf;
+
+    fd = open(task->path, O_RDONLY|O_CLOEXEC);
+    buf = malloc(NCHAT_PUT_CHUNK);
+
+    if (fd == -1 || buf == NULL) {
+        task->err = fd == -1 ? errno : ENOMEM;
+
+    } else {
+        task->err = nchat_put_digest(task, fd, buf);
+    }
+
+    free(buf);
+
+    if (fd != -1) {
+        (void) close(fd);
+    }
+}
+
+
+/* 0, or an errno. */
+
+static int
+nchat_put_digest(nchat_put_task_t *task, int fd, u_char *buf)
+{
+    int          err;
+    u_char       hash[NCHAT_SHA256_LEN];
+    ssize_t      n;
+    EVP_MD_CTX  *md;
+
+    md = EVP_MD_CTX_new();
+
+    if (md == NULL || !EVP_DigestInit_ex(md, EVP_sha256(), NULL)) {
+        EVP_MD_CTX_free(md);
+        return ENOMEM;
+    }
+
+    err = 0;
+
+    for (off_t at = 0; /* void */ ; at += n) {
+        n = pread(fd, buf, NCHAT_PUT_CHUNK, at);
+
+        if (n <= 0) {
+            err = (n == -1) ? errno : 0;
+            break;
+        }
+
+        if (at == 0) {
+            task->agrees = nchat_mime_agrees(task->mime, buf,
+                                             ngx_min(n, NCHAT_MIME_HEAD));
+            if (!task->agrees) {
+                break;
+            }
+        }
+
+        if (!EVP_DigestUpdate(md, buf, n)) {
+            err = EIO;
+            break;
+        }
+    }
+
+    if (err == 0 && !EVP_DigestFinal_ex(md, hash, NULL)) {
+        err = EIO;
+    }
+
+    EVP_MD_CTX_free(md);
+
+    task->etag[0] = '"';
+    *nchat_hex_encode(task->etag + 1, hash, (NCHAT_PUT_ETAG - 2) / 2) = '"';
+
+    return err;
+}
+
+
+static void
+nchat_put_checked(nchat_ctx_t *ctx, void *data)
+{
+    nchat_put_task_t *task = data;
+
+    ngx_str_t     etag;
+    nchat_put_t  *put;
+
+    put = ctx->data;
+
+    if (task->err) {
+        ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, task->err,
+                      "nchat: cannot read the body in \"%s\"", task->path);
+        nchat_reply_status(ctx, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    if (!task->agrees) {
+        nchat_reply_error(ctx, NCHAT_E_FILE_TYPE,
+                          "The file is not of the type that was announced");
+        return;
+    }
+
+    etag.data = task->etag;
+    etag.len = NCHAT_PUT_ETAG;
+
+    put->file.etag.len = NCHAT_PUT_ETAG;
+    put->file.etag.data = ngx_pstrdup(ctx->request->pool, &etag);
+
+    if (put->file.etag.data == NULL) {
+        nchat_reply_internal(ctx, "out of memory");
+        return;
+    }
+
+    if (nchat_put_place(ctx, put, task->path) == NGX_OK) {
+        nchat_put_record(ctx, put);
+    }
+}
+
+
+/* From the event loop, as nginx's own DAV does it; NGX_ERROR: answered. */
+
+static ngx_int_t
+nchat_put_place(nchat_ctx_t *ctx, nchat_put_t *put, const char *from)
+{
+    int          err;
+    const char  *to;
+
+    to = (char *) put->path.data;
+    err = nchat_put_rename(from, to);
+
+    if (err == ENOENT) {
+
+        /* the day's first file; whoever else makes the folder is welcome */
+
+        (void) ngx_create_full_path(put->path.data, 0700);
+        err = nchat_put_rename(from, to);
+    }
+
+    if (err == 0) {
+        return NGX_OK;
+    }
+
+    if (err == EEXIST) {
+        nchat_reply_error(ctx, NCHAT_E_CONFLICT,
+                          "This file was uploaded already");
+        return NGX_ERROR;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, err,
+                  "nchat: cannot move \"%s\" to \"%s\"", from, to);
+    nchat_reply_status(ctx, NGX_HTTP_INTERNAL_SERVER_ERROR);
+
+    return NGX_ERROR;
+}
+
+
+/* Never over another file.  0 or an errno. */
+
+static int
+nchat_put_rename(const char *from, const char *to)
+{
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) {
+        return 0;
+    }
+
+    if (errno != EINVAL && errno != ENOSYS) {
+        return errno;
+    }
+
+    /* a file system that lacks it, such as NFS; nginx removes the old name */
+
+    return link(from, to) == 0 ? 0 : errno;
+}
+
+
+static void
+nchat_put_record(nchat_ctx_t *ctx, nchat_put_t *put)
+{
+    nchat_db_op_t  *op;
+
+    op = nchat_db_op(ctx->conf->db, &nchat_put_stmt, nchat_put_recorded, ctx);
+
+    if (op == NULL
+        || nchat_db_set(op, 0, &put->file.id) != NGX_OK
+        || nchat_db_set(op, 1, &put->file.etag) != NGX_OK
+        || nchat_db_set_int(op, 2, ctx->conf->files->lifetime) != NGX_OK
+        || nchat_db_set_int(op, 3, 2 * ctx->conf->files->lifetime) != NGX_OK)
+    {
+        if (op) {
+            nchat_db_discard(op);
+        }
+
+        (void) ngx_delete_file(put->path.data);
+        nchat_reply_internal(ctx, "out of memory");
+        return;
+    }
+
+    ctx->op = op;
+    nchat_ctx_wait(ctx);
+    nchat_db_send(op);
+}
+
+
+/*
+ * What was not recorded is taken back, so that the client can try again.  If
+ * the client leaves before this, the file stays until the upload expires.
+ */
+
+static void
+nchat_put_recorded(nchat_db_op_t *op)
+{
+    nchat_ctx_t *ctx = op->data;
+
+    ngx_str_t          status;
+    nchat_put_t       *put;
+    ngx_connection_t  *c;
+
+    c = ctx->request->connection;
+    put = ctx->data;
+    ctx->op = NULL;
+    ngx_str_null(&status);
+
+    ngx_http_set_log_request(c->log, ctx->request);
+
+    if (op->status == NCHAT_DB_OK) {
+        status = nchat_query_column(op->result, "status");
+
+        if (status.len == 3 && ngx_strncmp(status.data, "200", 3) == 0) {
+            nchat_put_reply(ctx, put);
+            ngx_http_run_posted_requests(c);
+            return;
+        }
+    }
+
+    (void) ngx_delete_file(put->path.data);
+
+    if (op->status == NCHAT_DB_OK) {
+        nchat_reply_error(ctx, NCHAT_E_FORBIDDEN,
+                          "This upload has expired: start again");
+
+    } else if (op->status == NCHAT_DB_TIMEOUT) {
+        nchat_reply_status(ctx, NGX_HTTP_GATEWAY_TIME_OUT);
+
+    } else if (op->status == NCHAT_DB_FAILED) {
+        nchat_reply_internal(ctx, op->stmt->name);
+
+    } else {
+        nchat_reply_status(ctx, NGX_HTTP_SERVICE_UNAVAILABLE);
+    }
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+static void
+nchat_put_reply(nchat_ctx_t *ctx, nchat_put_t *put)
+{
+    ngx_str_t            members;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    members.data = ngx_pnalloc(r->pool, sizeof("\"fileId\":\"\",\"key\":\"\","
+                                               "\"size\":,\"etag\":\"\\\"\"")
+                                        + put->file.id.len + put->file.key.len
+                                        + NGX_OFF_T_LEN + NCHAT_PUT_ETAG);
+
+    if (members.data == NULL
+        || nchat_reply_header(r, "ETag", &put->file.etag) != NGX_OK)
+    {
+        nchat_reply_internal(ctx, "out of memory");
+        return;
+    }
+
+    members.len = ngx_sprintf(members.data, "\"fileId\":\"%V\",\"key\":\"%V\","
+                              "\"size\":%O,\"etag\":\"\\\"%*s\\\"\"",
+                              &put->file.id, &put->file.key, put->file.size,
+                              (size_t) NCHAT_PUT_ETAG - 2,
+                              put->file.etag.data + 1)
+                  - members.data;
+
+    nchat_reply_ok(ctx, NGX_HTTP_OK, &members, NULL);
+}

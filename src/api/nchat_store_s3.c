@@ -1,0 +1,645 @@
+/*
+ * Files in a bucket of S3 or a compatible service.  Clients send and fetch
+ * them there, by URLs that are presigned here.
+ *
+ * A PUT's size, type and "If-None-Match: *" are signed with it, so a URL takes
+ * exactly the file that was announced, and, of services that know the latter,
+ * only once.
+ */
+
+#include "nchat_store_s3.h"
+
+
+#define NCHAT_S3_KEY_FILE_MAX  4096
+#define NCHAT_S3_READ_LIFE     300       /* of the URL behind a download */
+#define NCHAT_S3_READY_LIFE    5000      /* milliseconds */
+
+
+typedef struct {
+    nchat_file_t           *file;
+    nchat_store_checked_pt  done;
+} nchat_s3_check_t;
+
+/* One of a sweep's files; the sweep is NULL once it is done. */
+
+typedef struct {
+    nchat_sweep_t          *sweep;
+} nchat_s3_sweep_t;
+
+typedef struct {
+    nchat_s3_sweep_t       *all;
+    ngx_uint_t              i;
+} nchat_s3_remove_t;
+
+
+static const char *nchat_s3_configure(ngx_conf_t *cf,
+    nchat_files_conf_t *conf, ngx_str_t *words, ngx_uint_t n);
+static const char *nchat_s3_words(ngx_conf_t *cf, nchat_s3_t *s3,
+    ngx_str_t *words, ngx_uint_t n, ngx_str_t *bucket, ngx_str_t *key_file);
+static const char *nchat_s3_endpoint(ngx_conf_t *cf, nchat_s3_t *s3,
+    const ngx_str_t *bucket);
+static const char *nchat_s3_read_keys(ngx_conf_t *cf, nchat_s3_t *s3,
+    ngx_str_t *name);
+static void nchat_s3_key_line(nchat_s3_t *s3, u_char *line, u_char *last);
+static ngx_int_t nchat_s3_target(nchat_ctx_t *ctx, const nchat_file_t *file,
+    time_t expires, nchat_target_t *target);
+static void nchat_s3_check(nchat_ctx_t *ctx, nchat_file_t *file,
+    nchat_store_checked_pt done);
+static void nchat_s3_checked(nchat_ctx_t *ctx, void *data,
+    nchat_s3_answer_t *answer);
+static void nchat_s3_redirect(nchat_ctx_t *ctx, const nchat_file_t *file);
+static void nchat_s3_ready(nchat_ctx_t *ctx, nchat_store_ready_pt done);
+static void nchat_s3_is_ready(nchat_ctx_t *ctx, void *data,
+    nchat_s3_answer_t *answer);
+static void nchat_s3_remove(nchat_ctx_t *ctx, nchat_sweep_t *sweep);
+static void nchat_s3_removed(nchat_ctx_t *ctx, void *data,
+    nchat_s3_answer_t *answer);
+static void nchat_s3_remove_ended(nchat_s3_sweep_t *all);
+static void nchat_s3_remove_cleanup(void *data);
+
+
+const nchat_store_t  nchat_store_s3 = {
+    ngx_string("s3"),
+    nchat_s3_configure,
+    NULL,
+    nchat_s3_target,
+    nchat_s3_check,
+    nchat_s3_redirect,
+    nchat_s3_ready,
+    nchat_s3_remove,
+    0,
+    NULL,
+    NULL
+};
+
+
+static const char *
+nchat_s3_configure(ngx_conf_t *cf, nchat_files_conf_t *conf, ngx_str_t *words,
+    ngx_uint_t n)
+{
+    ngx_str_t    key_file;
+    nchat_s3_t  *s3;
+    const char  *why;
+
+    s3 = ngx_pcalloc(cf->pool, sizeof(nchat_s3_t));
+    if (s3 == NULL) {
+        return "out of memory";
+    }
+
+    conf->data = s3;
+    ngx_str_null(&key_file);
+    ngx_str_set(&s3->key.service, "s3");
+
+    why = nchat_s3_words(cf, s3, words, n, &conf->bucket, &key_file);
+    if (why) {
+        return why;
+    }
+
+    if (s3->endpoint.len == 0 || conf->bucket.len == 0
+        || s3->key.region.len == 0 || key_file.len == 0)
+    {
+        return "\"s3\" needs endpoint=, bucket=, region= and key_file=";
+    }
+
+    why = nchat_s3_endpoint(cf, s3, &conf->bucket);
+
+    return why ? why : nchat_s3_read_keys(cf, s3, &key_file);
+}
+
+
+static const char *
+nchat_s3_words(ngx_conf_t *cf, nchat_s3_t *s3, ngx_str_t *words, ngx_uint_t n,
+    ngx_str_t *bucket, ngx_str_t *key_file)
+{
+    size_t       len;
+    ngx_uint_t   i, j;
+    ngx_str_t    style;
+
+    const struct {
+        const char  *name;
+        ngx_str_t   *target;
+    } known[] = {
+        { "endpoint=", &s3->endpoint },
+        { "bucket=", bucket },
+        { "region=", &s3->key.region },
+        { "key_file=", key_file },
+        { "style=", &style },
+        { NULL, NULL }
+    };
+
+    ngx_str_set(&style, "path");
+
+    for (i = 0; i < n; i++) {
+        for (j = 0; known[j].name; j++) {
+            len = ngx_strlen(known[j].name);
+
+            if (words[i].len >= len
+                && ngx_strncmp(words[i].data, known[j].name, len) == 0)
+            {
+                known[j].target->data = words[i].data + len;
+                known[j].target->len = words[i].len - len;
+                break;
+            }
+        }
+
+        if (known[j].name == NULL) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "nchat_storage: unknown parameter \"%V\"",
+                               &words[i]);
+            return "\"s3\" knows endpoint=, bucket=, region=, style= and "
+                   "key_file=";
+        }
+    }
+
+    if (style.len == 7 && ngx_strncmp(style.data, "virtual", 7) == 0) {
+        s3->virtual_host = 1;
+
+    } else if (style.len != 4 || ngx_strncmp(style.data, "path", 4) != 0) {
+        return "style= must be \"path\" or \"virtual\"";
+    }
+
+    return NULL;
+}
+
+
+/* Splits the URL, and puts the bucket where the style wants it. */
+
+static const char *
+nchat_s3_endpoint(ngx_conf_t *cf, nchat_s3_t *s3, const ngx_str_t *bucket)
+{
+    u_char      ch;
+    size_t      i;
+    ngx_str_t  *url;
+
+    url = &s3->endpoint;
+
+    if (url->len > 8 && ngx_strncmp(url->data, "https://", 8) == 0) {
+        ngx_str_set(&s3->scheme, "https://");
+
+    } else if (url->len > 7 && ngx_strncmp(url->data, "http://", 7) == 0) {
+        ngx_str_set(&s3->scheme, "http://");
+
+    } else {
+        return "endpoint= must begin with http:// or https://";
+    }
+
+    url->data += s3->scheme.len;
+    url->len -= s3->scheme.len;
+
+    if (url->len && url->data[url->len - 1] == '/') {
+        url->len--;
+    }
+
+    for (i = 0; i < url->len; i++) {
+        ch = url->data[i];
+
+        if (!isalnum(ch) && ch != '.' && ch != '-' && ch != ':' && ch != '['
+            && ch != ']')
+        {
+            return "endpoint= must be a host and, maybe, a port";
+        }
+    }
+
+    for (i = 0; i < bucket->len; i++) {
+        ch = bucket->data[i];
+
+        if (!isalnum(ch) && ch != '.' && ch != '-' && ch != '_') {
+            return "bucket= may only have letters, digits, \".\", \"-\" and "
+                   "\"_\"";
+        }
+    }
+
+    s3->host = *url;
+    s3->prefix.len = s3->virtual_host ? 0 : bucket->len + 1;
+    s3->prefix.data = ngx_pnalloc(cf->pool, bucket->len + 1);
+
+    if (s3->prefix.data == NULL) {
+        return "out of memory";
+    }
+
+    ngx_sprintf(s3->prefix.data, "/%V", bucket);
+
+    if (s3->virtual_host) {
+        s3->host.data = ngx_pnalloc(cf->pool, bucket->len + url->len + 1);
+        if (s3->host.data == NULL) {
+            return "out of memory";
+        }
+
+        s3->host.len = ngx_sprintf(s3->host.data, "%V.%V", bucket, url)
+                       - s3->host.data;
+    }
+
+    return NULL;
+}
+
+
+/* The format of ~/.aws/credentials; sections make no difference. */
+
+static const char *
+nchat_s3_read_keys(ngx_conf_t *cf, nchat_s3_t *s3, ngx_str_t *name)
+{
+    u_char    *p, *buf, *last, *line;
+    ssize_t    n;
+    ngx_fd_t   fd;
+
+    if (ngx_conf_full_name(cf->cycle, name, 1) != NGX_OK) {
+        return "out of memory";
+    }
+
+    fd = ngx_open_file(name->data, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
+
+    if (fd == NGX_INVALID_FILE) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
+                           "cannot open \"%V\"", name);
+        return "key_file= cannot be opened";
+    }
+
+    buf = ngx_palloc(cf->pool, NCHAT_S3_KEY_FILE_MAX + 1);
+    n = buf ? ngx_read_fd(fd, buf, NCHAT_S3_KEY_FILE_MAX) : -1;
+    (void) ngx_close_file(fd);
+
+    if (n < 0) {
+        return "key_file= cannot be read";
+    }
+
+    last = buf + n;
+    *last = '\n';
+
+    for (line = buf; line < last; line = p + 1) {
+        for (p = line; *p != '\n'; p++) { /* void */ }
+
+        nchat_s3_key_line(s3, line, p);
+    }
+
+    if (s3->key.access_key.len == 0 || s3->key.secret_key.len == 0) {
+        return "key_file= needs lines \"aws_access_key_id = …\" and "
+               "\"aws_secret_access_key = …\"";
+    }
+
+    return NULL;
+}
+
+
+static void
+nchat_s3_key_line(nchat_s3_t *s3, u_char *line, u_char *last)
+{
+    u_char      *equal, *end;
+    size_t       len;
+    ngx_uint_t   i;
+
+    const struct {
+        const char  *name;
+        ngx_str_t   *target;
+    } known[] = {
+        { "aws_access_key_id", &s3->key.access_key },
+        { "aws_secret_access_key", &s3->key.secret_key },
+        { "aws_session_token", &s3->key.token }
+    };
+
+    while (line < last && isspace(*line)) {
+        line++;
+    }
+
+    while (last > line && isspace(last[-1])) {
+        last--;
+    }
+
+    equal = ngx_strlchr(line, last, '=');
+    if (equal == NULL) {
+        return;
+    }
+
+    for (end = equal; end > line && isspace(end[-1]); end--) { /* void */ }
+
+    do {
+        equal++;
+    } while (equal < last && isspace(*equal));
+
+    for (i = 0; i < 3; i++) {
+        len = ngx_strlen(known[i].name);
+
+        if ((size_t) (end - line) == len
+            && ngx_strncmp(line, known[i].name, len) == 0)
+        {
+            known[i].target->data = equal;
+            known[i].target->len = last - equal;
+        }
+    }
+}
+
+
+static ngx_int_t
+nchat_s3_target(nchat_ctx_t *ctx, const nchat_file_t *file, time_t expires,
+    nchat_target_t *target)
+{
+    u_char                  size[NGX_OFF_T_LEN];
+    nchat_sigv4_pair_t      headers[4];
+    nchat_sigv4_request_t   request;
+
+    ngx_memzero(&request, sizeof(nchat_sigv4_request_t));
+
+    ngx_str_set(&headers[1].name, "content-length");
+    headers[1].value.data = size;
+    headers[1].value.len = ngx_sprintf(size, "%O", file->size) - size;
+
+    ngx_str_set(&headers[2].name, "content-type");
+    headers[2].value = file->mime->type;
+
+    ngx_str_set(&headers[3].name, "if-none-match");
+    ngx_str_set(&headers[3].value, "*");
+
+    request.headers = headers;
+    request.nheaders = 4;
+
+    target->headers.data = ngx_pnalloc(ctx->request->pool,
+                                       sizeof("\"Content-Type\":\"\","
+                                              "\"If-None-Match\":\"*\"")
+                                       + file->mime->type.len);
+    if (target->headers.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    target->headers.len = ngx_sprintf(target->headers.data,
+                                      "\"Content-Type\":\"%V\","
+                                      "\"If-None-Match\":\"*\"",
+                                      &file->mime->type)
+                          - target->headers.data;
+
+    return nchat_s3_presign(ctx->request->pool, ctx->conf->files->data, "PUT",
+                            &file->key, &request, expires - ngx_time(),
+                            &target->url);
+}
+
+
+static void
+nchat_s3_check(nchat_ctx_t *ctx, nchat_file_t *file,
+    nchat_store_checked_pt done)
+{
+    nchat_s3_check_t  *check;
+
+    check = ngx_palloc(ctx->request->pool, sizeof(nchat_s3_check_t));
+
+    if (check == NULL) {
+        done(ctx, file, NCHAT_STORE_FAILED);
+        return;
+    }
+
+    check->file = file;
+    check->done = done;
+
+    if (nchat_s3_send(ctx, NGX_HTTP_HEAD, &file->key, 1, nchat_s3_checked,
+                      check)
+        != NGX_OK)
+    {
+        done(ctx, file, NCHAT_STORE_FAILED);
+    }
+}
+
+
+static void
+nchat_s3_checked(nchat_ctx_t *ctx, void *data, nchat_s3_answer_t *answer)
+{
+    nchat_s3_check_t *check = data;
+
+    nchat_store_result_e  result;
+
+    if (answer->status == NGX_HTTP_OK) {
+        result = (answer->size == check->file->size) ? NCHAT_STORE_OK
+                                                     : NCHAT_STORE_OTHER_SIZE;
+        check->file->etag = answer->etag;
+
+    } else if (answer->status == NGX_HTTP_NOT_FOUND) {
+        result = NCHAT_STORE_ABSENT;
+
+    } else {
+        ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
+                      "nchat: the file store answered HEAD with status %ui",
+                      answer->status);
+        result = NCHAT_STORE_FAILED;
+    }
+
+    check->done(ctx, check->file, result);
+}
+
+
+/*
+ * The bytes come from the store.  It is told the headers that matter; the
+ * policy of our own answers cannot go with them, but then it is another
+ * origin, too.
+ */
+
+static void
+nchat_s3_redirect(nchat_ctx_t *ctx, const nchat_file_t *file)
+{
+    ngx_str_t               url, value;
+    nchat_sigv4_pair_t      host, args[2];
+    ngx_table_elt_t        *location;
+    ngx_http_request_t     *r;
+    nchat_sigv4_request_t   request;
+
+    r = ctx->request;
+    ngx_memzero(&request, sizeof(nchat_sigv4_request_t));
+
+    value.data = ngx_pnalloc(r->pool,
+                             NCHAT_MIME_DISPOSITION_MAX(file->name.len));
+    location = ngx_list_push(&r->headers_out.headers);
+
+    if (value.data == NULL || location == NULL) {
+        nchat_reply_internal(ctx, "out of memory");
+        return;
+    }
+
+    value.len = nchat_mime_disposition(value.data, !file->mime->shown,
+                                       &file->name)
+                - value.data;
+
+    ngx_str_set(&args[0].name, "response-content-disposition");
+    args[0].value = value;
+    ngx_str_set(&args[1].name, "response-content-type");
+    args[1].value = file->mime->type;
+
+    request.headers = &host;
+    request.nheaders = 1;
+    request.args = args;
+    request.nargs = 2;
+
+    ngx_memzero(location, sizeof(ngx_table_elt_t));
+
+    if (nchat_s3_presign(r->pool, ctx->conf->files->data, "GET", &file->key,
+                         &request, NCHAT_S3_READ_LIFE, &url)
+        != NGX_OK)
+    {
+        nchat_reply_internal(ctx, "a download's URL could not be signed");
+        return;
+    }
+
+    location->hash = 1;
+    ngx_str_set(&location->key, "Location");
+    location->value = url;
+    r->headers_out.location = location;
+
+    nchat_reply_empty(ctx, NGX_HTTP_MOVED_TEMPORARILY);
+}
+
+
+/* Asked at most every few seconds by a worker. */
+
+static ngx_msec_t   nchat_s3_ready_at;
+static ngx_uint_t   nchat_s3_ready_known;
+static ngx_uint_t   nchat_s3_was_ready;
+
+
+static void
+nchat_s3_ready(nchat_ctx_t *ctx, nchat_store_ready_pt done)
+{
+    nchat_store_ready_pt  *next;
+
+    static ngx_str_t  bucket = ngx_null_string;
+
+    if (nchat_s3_ready_known
+        && ngx_current_msec - nchat_s3_ready_at < NCHAT_S3_READY_LIFE)
+    {
+        done(ctx, nchat_s3_was_ready);
+        return;
+    }
+
+    next = ngx_palloc(ctx->request->pool, sizeof(nchat_store_ready_pt));
+
+    if (next == NULL) {
+        done(ctx, 0);
+        return;
+    }
+
+    *next = done;
+
+    if (nchat_s3_send(ctx, NGX_HTTP_HEAD, &bucket, 1, nchat_s3_is_ready, next)
+        != NGX_OK)
+    {
+        done(ctx, 0);
+    }
+}
+
+
+static void
+nchat_s3_is_ready(nchat_ctx_t *ctx, void *data, nchat_s3_answer_t *answer)
+{
+    nchat_store_ready_pt *done = data;
+
+    nchat_s3_ready_at = ngx_current_msec;
+    nchat_s3_ready_known = 1;
+    nchat_s3_was_ready = (answer->status == NGX_HTTP_OK);
+
+    if (!nchat_s3_was_ready) {
+        ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
+                      "nchat: the file store answered HEAD of its bucket with "
+                      "status %ui", answer->status);
+    }
+
+    (*done)(ctx, nchat_s3_was_ready);
+}
+
+
+static void
+nchat_s3_remove(nchat_ctx_t *ctx, nchat_sweep_t *sweep)
+{
+    ngx_uint_t           i;
+    nchat_s3_sweep_t    *all;
+    nchat_s3_remove_t   *one;
+    ngx_pool_cleanup_t  *cln;
+
+    cln = ngx_pool_cleanup_add(ctx->request->pool, sizeof(nchat_s3_sweep_t));
+    one = ngx_palloc(ctx->request->pool, sweep->n * sizeof(nchat_s3_remove_t));
+
+    if (cln == NULL || one == NULL) {
+        ngx_destroy_pool(sweep->pool);
+        return;
+    }
+
+    all = cln->data;
+    all->sweep = sweep;
+    cln->handler = nchat_s3_remove_cleanup;
+
+    /* one more than there are, so that it does not end in this loop */
+
+    sweep->left = sweep->n + 1;
+
+    for (i = 0; i < sweep->n; i++) {
+        one[i].all = all;
+        one[i].i = i;
+
+        if (nchat_s3_send(ctx, NGX_HTTP_DELETE, &sweep->keys[i], 0,
+                          nchat_s3_removed, &one[i])
+            != NGX_OK)
+        {
+            ngx_str_null(&sweep->ids[i]);
+            sweep->left--;
+        }
+    }
+
+    nchat_s3_remove_ended(all);
+}
+
+
+static void
+nchat_s3_removed(nchat_ctx_t *ctx, void *data, nchat_s3_answer_t *answer)
+{
+    nchat_s3_remove_t *one = data;
+
+    nchat_sweep_t  *sweep;
+
+    sweep = one->all->sweep;
+
+    if (sweep == NULL) {
+        return;
+    }
+
+    if (answer->status != NGX_HTTP_NO_CONTENT && answer->status != NGX_HTTP_OK
+        && answer->status != NGX_HTTP_NOT_FOUND)
+    {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "nchat: the file store answered DELETE with status %ui",
+                      answer->status);
+        ngx_str_null(&sweep->ids[one->i]);
+    }
+
+    nchat_s3_remove_ended(one->all);
+}
+
+
+/* Forgotten are the ones that are gone. */
+
+static void
+nchat_s3_remove_ended(nchat_s3_sweep_t *all)
+{
+    ngx_uint_t      i, n;
+    nchat_sweep_t  *sweep;
+
+    sweep = all->sweep;
+
+    if (--sweep->left) {
+        return;
+    }
+
+    for (i = 0, n = 0; i < sweep->n; i++) {
+        if (sweep->ids[i].len) {
+            sweep->ids[n++] = sweep->ids[i];
+        }
+    }
+
+    sweep->n = n;
+    all->sweep = NULL;
+    nchat_sweep_done(sweep);
+}
+
+
+/* The request was ended before its subrequests. */
+
+static void
+nchat_s3_remove_cleanup(void *data)
+{
+    nchat_s3_sweep_t *all = data;
+
+    if (all->sweep) {
+        ngx_destroy_pool(all->sweep->pool);
+    }
+}
