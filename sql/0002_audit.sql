@@ -142,8 +142,6 @@ CREATE TABLE audit_tombstones (
     deletion  bigint NOT NULL
 );
 
-CREATE INDEX audit_tombstones_deletion ON audit_tombstones (deletion);
-
 
 -- Writing.
 
