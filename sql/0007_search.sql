@@ -13,8 +13,8 @@
 -- messages and files are found by nobody, deactivated people neither.
 --
 -- No search looks at more than a bounded number of rows.  Of messages and files
--- the newest 10,000 matches are ranked (the oldest, where those come first):
--- totals are exact up to 10,000, and stop there.  To get at the newest without
+-- the newest 3,000 matches are ranked (the oldest, where those come first):
+-- totals are exact up to 3,000, and stop there.  To get at the newest without
 -- reading all matches, a search walks through time in blocks that the index
 -- knows, choosing larger or smaller ones by what it finds.
 
@@ -75,6 +75,7 @@ CREATE TYPE nchat_hit AS (
 --     authors      the only authors wanted, or null
 --     people       the only users wanted as results, or null
 --     keys         of what may be read, see nchat_search_keys()
+--     my_keys      of what else may be read, or null
 --     author_keys  of authors
 --     since        inclusive
 --     until        exclusive
@@ -89,6 +90,7 @@ CREATE TYPE nchat_scope AS (
     not_authors   uuid[],
     people        uuid[],
     keys          integer[],
+    my_keys       integer[],
     author_keys   integer[],
     since         timestamptz,
     until         timestamptz,
@@ -105,7 +107,7 @@ CREATE TYPE nchat_scope AS (
 
 CREATE FUNCTION nchat_search_cap() RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$ SELECT 10000 $$;
+AS $$ SELECT 3000 $$;
 
 -- A regular expression for one character of a word.
 

@@ -12,8 +12,8 @@
 --     p_score   its score
 --     p_order   of the best
 --
--- Parameters: $1 index_query, $2 full_query, $3 keys of the window, $4, $5,
--- $6 the scope.
+-- Parameters: $1 index_query, $2 full_query, $3 keys of the window, null for
+-- all of time, $4, $5, $6 the scope.
 
 CREATE FUNCTION nchat_search_step(p_kind text, p_source text, p_filter text,
                                   p_score text, p_order text) RETURNS text
@@ -41,22 +41,24 @@ AS $$
                 ELSE 'score, at DESC, id' END
 $$;
 
--- nchat_search_walk(): the newest matches, or the oldest, block by block, until
--- nchat_search_cap() are found, time is over, or three times as many rows were
+-- nchat_search_walk(): the newest matches, or the oldest, window by window, until
+-- nchat_search_cap() are found, time is over, or four times as many rows were
 -- looked at.
 --
---     p_step  from nchat_search_step()
+--     p_step   from nchat_search_step()
+--     p_level  of the first window, see below
 --
 -- total is exact unless capped, in which case there are at least as many;
 -- hits are the best, in no order.
 --
--- Levels are those of nchat_key_time(), 0 to 3.  Each window lies within one
--- block of the next level, so that at most 32 keys name it.  When a window has
--- more than is still wanted, a smaller one is taken instead; when few, a larger
--- one follows.
+-- A window is made of blocks of one level of nchat_key_time(), 0 to 3, and lies
+-- within one block of the next, so that at most 32 keys name it; only the
+-- largest have no next, and few of them make all of time.  When a window has
+-- more than is still wanted, a smaller one is taken instead; what one has tells
+-- how large the next may be.
 
 CREATE FUNCTION nchat_search_walk(
-    p_step text, q nchat_query, s nchat_scope,
+    p_step text, p_level integer, q nchat_query, s nchat_scope,
     OUT total bigint, OUT capped boolean, OUT hits nchat_hit[])
 LANGUAGE plpgsql STABLE
 SET enable_seqscan = off SET enable_indexscan = off
@@ -64,14 +66,14 @@ SET enable_indexonlyscan = off SET max_parallel_workers_per_gather = 0
 SET jit = off SET work_mem = '32MB'
 AS $$
 DECLARE
-    v_cap     integer := nchat_search_cap();
-    v_low     bigint := nchat_seconds(coalesce(s.since, 'epoch'));
-    v_high    bigint := nchat_seconds(coalesce(s.until,
-                                      now() + interval '1 day')) + 1;
-    v_level   integer := 1;
+    v_cap     constant integer := nchat_search_cap();
+    v_low     constant bigint := nchat_seconds(coalesce(s.since, 'epoch'));
+    v_high    constant bigint := nchat_seconds(coalesce(s.until,
+                                     now() + interval '1 day')) + 1;
+    v_level   integer := p_level;
     v_blocks  bigint := 8;
-    v_edge    bigint;
     v_bits    integer;
+    v_edge    bigint;
     v_from    bigint;
     v_to      bigint;
     v_keys    integer[];
@@ -80,21 +82,30 @@ DECLARE
     v_good    bigint;
     v_best    nchat_hit[];
     v_looked  bigint := 0;
+    v_sure    boolean := false;
+    v_hint    boolean := NOT s.newest_first;
+    v_tight   bigint := 1::bigint << 40;
+    v_end     bigint;
     v_span    numeric;
 BEGIN
     total := 0;
     capped := false;
     hits := '{}';
 
-    -- The edge is where the walk has come to; it starts on a level's edge.
+    -- The edge is where the walk has come to: always a block's edge.  From the
+    -- oldest on, nobody knows where they are; the table's first row is likely
+    -- to be old, so the first window ends there.
 
-    v_edge := CASE WHEN s.newest_first THEN ((v_high - 1) >> 13 << 13) + 8192
-                   ELSE v_low >> 23 << 23 END;
-
-    IF NOT s.newest_first THEN
+    IF v_hint THEN
         v_level := 3;
-        v_blocks := 32;
+        v_blocks := greatest(1, (SELECT nchat_seconds(m.created_at)
+                                   FROM messages m LIMIT 1) - v_low >> 23);
     END IF;
+
+    v_bits := 8 + 5 * v_level;
+    v_edge := CASE WHEN s.newest_first
+                   THEN ((v_high - 1 >> v_bits) + 1) << v_bits
+                   ELSE v_low >> v_bits << v_bits END;
 
     WHILE CASE WHEN s.newest_first THEN v_edge > v_low ELSE v_edge < v_high END
     LOOP
@@ -108,34 +119,43 @@ BEGIN
         IF s.newest_first THEN
             v_to := least(v_edge, ((v_high - 1 >> v_bits) + 1) << v_bits);
             v_from := greatest(v_to - (v_blocks << v_bits),
-                               (v_to - 1) >> v_bits + 5 << v_bits + 5,
-                               v_low >> v_bits << v_bits);
+                               v_low >> v_bits << v_bits,
+                               CASE WHEN v_level < 3
+                               THEN v_to - 1 >> v_bits + 5 << v_bits + 5 END);
         ELSE
             v_from := greatest(v_edge, v_low >> v_bits << v_bits);
             v_to := least(v_from + (v_blocks << v_bits),
-                          ((v_from >> v_bits + 5) + 1) << v_bits + 5,
-                          ((v_high - 1 >> v_bits) + 1) << v_bits);
+                          ((v_high - 1 >> v_bits) + 1) << v_bits,
+                          CASE WHEN v_level < 3
+                          THEN (v_from >> v_bits + 5) + 1 << v_bits + 5 END);
         END IF;
 
-        v_keys := ARRAY(SELECT nchat_key_time(v_level, g << v_bits)
-                          FROM generate_series(v_from >> v_bits,
-                                               (v_to >> v_bits) - 1) AS g);
-        v_limit := greatest(v_cap - total, 1000) + 1;
+        v_keys := NULL;
+
+        IF v_from > v_low OR v_to < v_high THEN
+            v_keys := ARRAY(SELECT nchat_key_time(v_level, g << v_bits)
+                              FROM generate_series(v_from >> v_bits,
+                                                   (v_to >> v_bits) - 1) AS g);
+        END IF;
+        v_limit := CASE WHEN v_sure THEN (v_cap - total) * 3 / 2 + 500
+                        ELSE 2000 END;
 
         EXECUTE p_step INTO v_seen, v_good, v_best
           USING q.index_query, q.full_query, v_keys, v_limit, s.wanted, s;
 
         v_looked := v_looked + v_seen;
+        v_blocks := (v_to - v_from) >> v_bits;
 
-        IF v_seen = v_limit AND v_looked < 3 * v_cap
-           AND (v_level > 0 OR v_to - v_from > 256)
+        -- Too many: the same again with an eighth, and no larger windows until
+        -- the end of this one, unless it is known how many matches there are.
+
+        IF v_seen = v_limit AND v_looked < 4 * v_cap
+           AND (v_blocks > 1 OR v_level > 0)
         THEN
-            IF v_to - v_from > 1 << v_bits THEN
-                v_blocks := greatest(1, ((v_to - v_from) >> v_bits) / 6);
-            ELSE
-                v_level := v_level - 1;
-                v_blocks := 16;
-            END IF;
+            v_tight := (v_to - v_from) / 8;
+            v_end := CASE WHEN s.newest_first THEN v_from ELSE v_to END;
+            v_level := CASE WHEN v_blocks > 1 THEN v_level ELSE v_level - 1 END;
+            v_blocks := CASE WHEN v_blocks > 1 THEN v_blocks / 8 + 1 ELSE 4 END;
             CONTINUE;
         END IF;
 
@@ -143,22 +163,35 @@ BEGIN
         hits := hits || v_best;
         v_edge := CASE WHEN s.newest_first THEN v_from ELSE v_to END;
 
-        IF total >= v_cap OR v_looked >= 3 * v_cap OR v_seen = v_limit THEN
+        IF total >= v_cap OR v_looked >= 4 * v_cap OR v_seen = v_limit THEN
             capped := true;
             EXIT;
         END IF;
 
-        -- As much time as should have what is still wanted, no more than 64
-        -- times this window.
+        -- Time for what is still wanted, if it goes on like this; from few
+        -- matches little is known.
 
-        v_span := (v_to - v_from)
-                  * least(64, 0.9 * greatest(v_cap - total, 1000)
-                              / greatest(v_seen, 1));
+        v_sure := v_seen >= 100;
+        v_span := (v_to - v_from) * least(CASE WHEN v_sure THEN 32 ELSE 8 END,
+                      1.1 * (v_cap - total) / greatest(v_seen, 1));
+
+        IF v_hint AND v_seen = 0 THEN
+            v_span := 8 << 13;
+        END IF;
+
+        v_hint := false;
+
+        IF v_sure OR (s.newest_first AND v_edge <= v_end)
+           OR (NOT s.newest_first AND v_edge >= v_end)
+        THEN
+            v_tight := 1::bigint << 40;
+        END IF;
+
+        v_span := least(v_span, v_tight);
         v_level := CASE WHEN v_span >= 8388608 THEN 3
                         WHEN v_span >= 262144 THEN 2
                         WHEN v_span >= 8192 THEN 1 ELSE 0 END;
-        v_blocks := least(32, greatest(1,
-                        floor(v_span / (1 << (8 + 5 * v_level)))));
+        v_blocks := greatest(1, floor(v_span / (1 << 8 + 5 * v_level)));
     END LOOP;
 
     total := least(total, v_cap);
@@ -211,6 +244,17 @@ AS $$
                 THEN 'x.created_at < ($6).until' END
 $$;
 
+-- The same as far as the index knows it.  Two scans are faster than one that
+-- asks for the few channels of a member and for all public ones together.
+
+CREATE FUNCTION nchat_search_readable(s nchat_scope) RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT CASE WHEN ($1).my_keys IS NULL THEN 'x.search_keys && ($6).keys'
+                ELSE '(x.search_keys && ($6).keys '
+                     'OR x.search_keys && ($6).my_keys)' END
+$$;
+
 -- The keys of has: and is:, those that are keys.
 
 CREATE FUNCTION nchat_search_flags(p_flags text[]) RETURNS integer[]
@@ -222,27 +266,29 @@ AS $$
      WHERE k.flag = ANY ($1)
 $$;
 
--- How well a name fits, as nchat_search_name() has it: 1 the same, less for its
--- beginning, whole words in it, the beginning of a word, any part, 0.4 for what
--- stands in x.search_name only; for similar words half their similarity.
+-- How well a name fits, as nchat_search_name() has it: 1 the same, 0.95 its first
+-- words, 0.9 words within, 0.85 its beginning, 0.8 the beginning of a word, 0.7
+-- any part, 0.4 what stands in x.search_name only; for similar words half their
+-- similarity.
 
 CREATE FUNCTION nchat_search_score(q nchat_query, p_name text) RETURNS text
 LANGUAGE sql IMMUTABLE
 AS $$
     SELECT CASE WHEN ($1).plain IS NULL THEN '0.5::real'
            ELSE format(
-               '(CASE WHEN %2$s = %3$L THEN 1 '
-                     'WHEN %2$s LIKE %4$L THEN 0.95 '
-                     'WHEN %2$s LIKE %5$L THEN 0.9 '
-                     'WHEN %2$s LIKE %6$L THEN 0.85 '
-                     'WHEN %2$s LIKE %7$L THEN 0.8 '
-                     'WHEN %2$s LIKE %8$L THEN 0.7 '
-                     'WHEN x.search_name LIKE %8$L THEN 0.4 '
-                     'ELSE word_similarity(%1$L, x.search_name) / 2 END)::real',
-               ($1).plain, $2, ' ' || ($1).plain || ' ',
-               ' ' || ($1).plain || ' %', '% ' || ($1).plain || ' %',
-               ' ' || ($1).plain || '%', '% ' || ($1).plain || '%',
-               '%' || ($1).plain || '%')
+               '(CASE strpos(%2$s, %3$L) '
+                     'WHEN 1 THEN CASE WHEN %2$s = %4$L THEN 1 '
+                                      'WHEN strpos(%2$s, %4$L) = 1 THEN 0.95 '
+                                      'ELSE 0.85 END '
+                     'WHEN 0 THEN CASE WHEN strpos(%2$s, %1$L) > 0 THEN 0.7 '
+                                      'WHEN strpos(x.search_name, %1$L) > 0 '
+                                      'THEN 0.4 '
+                                      'ELSE word_similarity(%1$L, '
+                                               'x.search_name) / 2 END '
+                     'ELSE CASE WHEN strpos(%2$s, %4$L) > 0 THEN 0.9 '
+                               'ELSE 0.8 END '
+                     'END)::real',
+               ($1).plain, $2, ' ' || ($1).plain, ' ' || ($1).plain || ' ')
            END
 $$;
 
@@ -261,7 +307,7 @@ DECLARE
     v_source    text;
     r           record;
 BEGIN
-    v_match := ARRAY['x.search_keys && ($6).keys']
+    v_match := ARRAY[nchat_search_readable(s)]
         || CASE WHEN q.index_query IS NOT NULL THEN 'x.search @@ $1' END
         || CASE WHEN s.authors IS NOT NULL
                 THEN 'x.search_keys && ($6).author_keys' END
@@ -281,7 +327,7 @@ BEGIN
                     'ORDER BY t.created_at DESC';
     ELSE
         v_source := 'messages x WHERE x.deleted_at IS NULL '
-                    'AND x.search_keys && $3 AND '
+                    'AND ($3 IS NULL OR x.search_keys && $3) AND '
                     || array_to_string(v_match, ' AND ');
     END IF;
 
@@ -292,7 +338,7 @@ BEGIN
     IF 'starred' = ANY (q.flags) THEN
         r := nchat_search_once(v_source, q, s);
     ELSE
-        r := nchat_search_walk(v_source, q, s);
+        r := nchat_search_walk(v_source, 1, q, s);
     END IF;
 
     total := r.total;
@@ -315,8 +361,9 @@ DECLARE
     v_filter  text[];
     r         record;
 BEGIN
-    v_match := ARRAY['x.deleted_at IS NULL', 'x.search_keys && $3',
-                     'x.search_keys && ($6).keys']
+    v_match := ARRAY['x.deleted_at IS NULL',
+                     '($3 IS NULL OR x.search_keys && $3)',
+                     nchat_search_readable(s)]
         || p_names
         || CASE WHEN s.authors IS NOT NULL
                 THEN 'x.search_keys && ($6).author_keys' END
@@ -333,7 +380,7 @@ BEGIN
             array_to_string(v_filter, ' AND '),
             nchat_search_score(q, 'x.search_name'),
             nchat_search_order(s)),
-        q, s);
+        2, q, s);
 
     total := r.total;
     capped := r.capped;

@@ -26,10 +26,12 @@ BEGIN
         SELECT c.id FROM channel_members m JOIN channels c ON c.id = m.channel_id
          WHERE m.user_id = s.caller AND c.type <> 'public');
 
-    s.keys := ARRAY(SELECT nchat_key_id(1, c)
-                      FROM unnest(s.mine || s.caller) AS c
-                     WHERE c IS NOT NULL)
-              || nchat_key_flag(1);
+    s.keys := ARRAY[nchat_key_flag(1)];
+
+    IF s.caller IS NOT NULL THEN
+        s.my_keys := ARRAY(SELECT nchat_key_id(1, c)
+                             FROM unnest(s.mine || s.caller) AS c);
+    END IF;
 
     IF q.channels IS NOT NULL OR p_channels IS NOT NULL THEN
         s.channels := ARRAY(
@@ -39,6 +41,7 @@ BEGIN
                AND (q.channels IS NULL
                     OR c.id = ANY (nchat_search_channel_ids(q.channels))));
         s.keys := ARRAY(SELECT nchat_key_id(1, c) FROM unnest(s.channels) AS c);
+        s.my_keys := NULL;
     END IF;
 
     IF q.not_channels IS NOT NULL THEN
