@@ -17,6 +17,10 @@ typedef struct {
 } nchat_ready_t;
 
 
+/* how long a round trip to the database may take, in milliseconds */
+#define NCHAT_READY_LIMIT  1000
+
+
 static int64_t nchat_health_now(void);
 static void nchat_ready_answer(nchat_db_op_t *op);
 static void nchat_ready_reply(nchat_ctx_t *ctx, ngx_uint_t storage);
@@ -109,6 +113,7 @@ nchat_api_ready(nchat_ctx_t *ctx)
 
     ctx->op = op;
     nchat_ctx_wait(ctx);
+    nchat_db_limit(op, NCHAT_READY_LIMIT);
     nchat_db_send(op);
 }
 

@@ -84,6 +84,7 @@ struct nchat_db_op_s {
     uint64_t            started;    /* nchat_monotonic_us */
     ngx_msec_t          queued;
     ngx_msec_t          deadline;
+    ngx_event_t         timer;      /* see nchat_db_limit */
 
     unsigned            waiting:1;
     unsigned            preparing:1;
@@ -153,6 +154,12 @@ ngx_int_t nchat_db_set_int(nchat_db_op_t *op, ngx_uint_t i, int64_t value);
  * operation is gone.
  */
 void nchat_db_send(nchat_db_op_t *op);
+
+/*
+ * To be called before nchat_db_send: done() is called after limit milliseconds
+ * with NCHAT_DB_TIMEOUT, unless it was before.
+ */
+void nchat_db_limit(nchat_db_op_t *op, ngx_msec_t limit);
 
 /* done() will not be called; the statement may still run. */
 void nchat_db_cancel(nchat_db_op_t *op);

@@ -12,6 +12,7 @@ static void nchat_db_lane_timer_handler(ngx_event_t *ev);
 static nchat_lane_t *nchat_db_lane_of(nchat_db_t *db, nchat_stmt_t *stmt);
 static void nchat_db_op_wait(nchat_lane_t *lane, nchat_db_op_t *op,
     ngx_uint_t first);
+static void nchat_db_op_late(ngx_event_t *ev);
 
 
 static const char  *nchat_lane_names[] = {
@@ -311,11 +312,40 @@ nchat_db_op_again(nchat_db_op_t *op)
 
 
 void
+nchat_db_limit(nchat_db_op_t *op, ngx_msec_t limit)
+{
+    op->timer.handler = nchat_db_op_late;
+    op->timer.data = op;
+    op->timer.log = op->db->log;
+
+    ngx_add_timer(&op->timer, limit);
+}
+
+
+/* Its caller has waited enough; the pool waits on. */
+
+static void
+nchat_db_op_late(ngx_event_t *ev)
+{
+    nchat_db_op_t *op = ev->data;
+
+    op->status = NCHAT_DB_TIMEOUT;
+    op->done(op);
+
+    nchat_db_cancel(op);
+}
+
+
+void
 nchat_db_cancel(nchat_db_op_t *op)
 {
     nchat_lane_t  *lane;
 
     op->cancelled = 1;
+
+    if (op->timer.timer_set) {
+        ngx_del_timer(&op->timer);
+    }
 
     if (op->waiting) {
         lane = &op->db->lanes[op->lane];
@@ -338,6 +368,10 @@ nchat_db_op_done(nchat_db_op_t *op, nchat_db_status_e status)
 {
     op->waiting = 0;
     op->status = status;
+
+    if (op->timer.timer_set) {
+        ngx_del_timer(&op->timer);
+    }
 
     if (!op->cancelled) {
         op->done(op);

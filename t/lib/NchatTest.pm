@@ -39,7 +39,8 @@ $tests_pid = $$;
 #   env           { NAME => value } for bin/nchat, e.g. NCHAT_ENVIRONMENT
 #   tls           true: an HTTPS listener with HTTP/2, see http2
 #   share         another instance whose database is to be used
-#   own_postgres  true: a cluster of its own, which stop_postgres stops
+#   own_postgres  true: a cluster of its own, which stop_postgres stops; a
+#                 hash: its options, as NchatTest::Cluster->new takes them
 #   home          a folder to use instead of a temporary one
 sub new {
     my ($class, %options) = @_;
@@ -57,7 +58,8 @@ sub new {
     chmod 0755, "$self->{temp}";
     mkdir $self->{home};
 
-    $self->{cluster} = $options{own_postgres} ? NchatTest::Cluster->new
+    my $own = $options{own_postgres};
+    $self->{cluster} = $own ? NchatTest::Cluster->new(ref $own ? %$own : ())
                      : $options{share} ? $options{share}{cluster}
                                        : NchatTest::Cluster->shared;
     $self->{database_url} = $options{share} ? $options{share}{database_url}

@@ -77,6 +77,34 @@ sub _command {
 sub start { $_[0]->_command('start') }
 sub stop  { $_[0]->_command('stop') }
 
+# The postmaster's process id.
+sub pid {
+    my $self = shift;
+    return slurp("$self->{folder}/data/postmaster.pid") =~ /^(\d+)/ ? $1 : undef;
+}
+
+# kill: ends the server at once, as a crash would (Postgres' immediate mode).
+sub kill {
+    my $self = shift;
+    my $pid  = $self->pid // return;
+
+    CORE::kill QUIT => $pid;
+    select undef, undef, undef, 0.02 while CORE::kill 0 => $pid;
+}
+
+# pause, resume: all processes of the server stand still meanwhile.
+sub pause  { $_[0]->_signal_all('STOP') }
+sub resume { $_[0]->_signal_all('CONT') }
+
+sub _signal_all {
+    my ($self, $signal) = @_;
+    my $pid      = $self->pid // die "Postgres is not running\n";
+    my $children = slurp("/proc/$pid/task/$pid/children");
+
+    # First the postmaster, so that it makes no new ones meanwhile.
+    CORE::kill $signal => $pid, split ' ', $children;
+}
+
 # The owner's URL of a database.
 sub url {
     my ($self, $database) = @_;
