@@ -2,26 +2,25 @@ package NchatTest;
 
 # The test harness: starts nchat (bin/nchat, as a user would) in a temporary
 # folder with a database of its own, talks HTTP to it, and watches its error
-# log. See docs/developing.md for a tour.
+# log.
 
 use strict;
 use warnings;
 use utf8;
 
-use Encode ();
 use Exporter 'import';
 use File::Temp ();
-use IO::Select;
 use IO::Socket::INET;
 use JSON::PP ();
 use Test::More;
 use Time::HiRes ();
 
-use NchatTest::Cluster;
-use NchatTest::Connection;
-use NchatTest::Response;
+use NchatTest::Client;
+use NchatTest::Cluster qw(slurp spew);
 
-our @EXPORT = qw(finish wait_for is_ok is_error free_port encode_json decode_json);
+our @ISA    = qw(NchatTest::Client);
+our @EXPORT = qw(finish wait_for is_ok is_error free_port
+                 encode_json decode_json);
 
 our $root = $NchatTest::Cluster::root;
 
@@ -42,18 +41,18 @@ $tests_pid = $$;
 #   own_postgres  true: a cluster of its own, which stop_postgres stops; a
 #                 hash: its options, as NchatTest::Cluster->new takes them
 #   home          a folder to use instead of a temporary one
+# NCHAT_TEST_KEEP=1 in the environment keeps the temporary ones, with the logs.
 sub new {
     my ($class, %options) = @_;
 
     my $self = bless {
         options  => \%options,
         allowed  => [],
-        accounts => {},
-        seen     => 0,
-        pid      => $$
+        accounts => {}
     }, $class;
 
-    $self->{temp} = File::Temp->newdir('nchat-test-XXXXXX', TMPDIR => 1);
+    $self->{temp} = File::Temp->newdir('nchat-test-XXXXXX', TMPDIR => 1,
+                                       CLEANUP => !$ENV{NCHAT_TEST_KEEP});
     $self->{home} = $options{home} // "$self->{temp}/home";
     chmod 0755, "$self->{temp}";
     mkdir $self->{home};
@@ -121,7 +120,7 @@ sub command {
     }
 
     waitpid $pid, 0;
-    return ($? >> 8, NchatTest::Cluster::slurp($output->filename));
+    return ($? >> 8, slurp($output->filename));
 }
 
 sub start {
@@ -154,16 +153,15 @@ sub start_postgres { $_[0]{cluster}->start }
 
 # master, workers: process ids.
 sub master {
-    my $pid = NchatTest::Cluster::slurp("$_[0]{home}/nginx.pid");
+    my $pid = slurp("$_[0]{home}/nginx.pid");
     return $pid =~ /(\d+)/ ? $1 : undef;
 }
 
 sub workers {
     my $master = $_[0]->master // return;
-    my $pids   = NchatTest::Cluster::slurp(
-                                    "/proc/$master/task/$master/children");
+    my $pids   = slurp("/proc/$master/task/$master/children");
     return grep { -r "/proc/$_/cmdline"
-                  && NchatTest::Cluster::slurp("/proc/$_/cmdline")
+                  && slurp("/proc/$_/cmdline")
                      =~ /worker process/ } split ' ', $pids;
 }
 
@@ -190,14 +188,14 @@ sub reconfigure {
     $self->reload;
 
     wait_for(sub {
-        !grep { NchatTest::Cluster::slurp("/proc/$_/cmdline")
+        !grep { slurp("/proc/$_/cmdline")
                 =~ /worker process(?! is shutting down)/ } @old
     }, 10) or die "the old workers go on after a reload\n";
 }
 
 # The access log is written within a second.
-sub error_log  { NchatTest::Cluster::slurp("$_[0]{home}/logs/error.log") }
-sub access_log { NchatTest::Cluster::slurp("$_[0]{home}/logs/access.log") }
+sub error_log  { slurp("$_[0]{home}/logs/error.log") }
+sub access_log { slurp("$_[0]{home}/logs/access.log") }
 
 # allow(qr/…/): an [alert], [crit] or [emerg] line that this test provokes.
 sub allow { push @{ $_[0]{allowed} }, $_[1] }
@@ -220,222 +218,6 @@ sub module_url {
         "SELECT nchat_module_role(), value FROM node_secrets
           WHERE name = 'module_password'");
     return $self->{database_url} =~ s{//[^@]*@}{//$role:$password@}r;
-}
-
-
-# HTTP.
-
-# connection(OPTION => VALUE...): see NchatTest::Connection.
-sub connection {
-    my ($self, %options) = @_;
-    return NchatTest::Connection->new(port => $self->{port}, %options);
-}
-
-# request(METHOD, PATH, OPTION => VALUE...): returns (the bytes of a request).
-#   json      data, sent as JSON       body   bytes, sent as they are
-#   token     a bearer token           headers { name => value or undef }
-#   chunked   true, or a chunk size: the body is sent in chunks
-#   close     true: with Connection: close
-sub request {
-    my ($self, $method, $path, %options) = @_;
-    my $body = exists $options{json} ? $json->encode($options{json})
-                                     : $options{body};
-
-    my %headers = (Host => "localhost:$self->{port}");
-    $headers{'Content-Type'}  = 'application/json' if exists $options{json};
-    $headers{'Authorization'} = "Bearer $options{token}" if $options{token};
-    $headers{'Connection'}    = 'close' if $options{close};
-
-    if (defined $body && $options{chunked}) {
-        $headers{'Transfer-Encoding'} = 'chunked';
-        $body = chunks($body, $options{chunked});
-
-    } elsif (defined $body) {
-        $headers{'Content-Length'} = length $body;
-    }
-
-    my $given = $options{headers} // {};
-    for my $name (keys %$given) {
-        delete $headers{$_} for grep { lc eq lc $name } keys %headers;
-        $headers{$name} = $given->{$name};
-    }
-
-    return "$method $path HTTP/1.1\r\n"
-           . join('', map { "$_: $headers{$_}\r\n" }
-                      grep { defined $headers{$_} } sort keys %headers)
-           . "\r\n" . ($body // '');
-}
-
-sub chunks {
-    my ($body, $size) = @_;
-    my $out = '';
-
-    $size = 1000 if $size == 1;
-    while (length $body) {
-        my $piece = substr $body, 0, $size, '';
-        $out .= sprintf "%x\r\n%s\r\n", length $piece, $piece;
-    }
-
-    return "${out}0\r\n\r\n";
-}
-
-# http(METHOD, PATH, OPTION => VALUE...): sends a request, returns a
-# NchatTest::Response. Options: those of request, and
-#   on        a connection to use again (keepalive)
-#   timeout   seconds, 30
-sub http {
-    my ($self, $method, $path, %options) = @_;
-    my $connection = $options{on}
-                     // $self->connection(timeout => $options{timeout} // 30);
-
-    $connection->send($method, $self->request($method, $path, %options));
-    my $response = $connection->receive
-        or die "$method $path: the connection was closed without an answer\n";
-
-    $self->record($method, $path, $response, \%options);
-    return $response;
-}
-
-sub get     { my $self = shift; return $self->http('GET', @_) }
-sub head    { my $self = shift; return $self->http('HEAD', @_) }
-sub options { my $self = shift; return $self->http('OPTIONS', @_) }
-sub delete  { my $self = shift; return $self->http('DELETE', @_) }
-sub put     { my $self = shift; return $self->http('PUT', @_) }
-
-# post(PATH, DATA, OPTION => VALUE...), patch(…): with a JSON body.
-sub post {
-    my ($self, $path, $data, %options) = @_;
-    return $self->http('POST', $path, json => $data, %options);
-}
-
-sub patch {
-    my ($self, $path, $data, %options) = @_;
-    return $self->http('PATCH', $path, json => $data, %options);
-}
-
-# raw(BYTES): sends them on a connection of their own, returns the answers up to
-# its end (or after `timeout` seconds, 5).
-sub raw {
-    my ($self, $bytes, %options) = @_;
-    my $connection = $self->connection(timeout => $options{timeout} // 5);
-    my @answers;
-
-    $connection->queue(undef, $bytes);
-    eval {
-        $connection->send(undef, '');
-        while (my $answer = $connection->receive) { push @answers, $answer }
-    };
-    $self->record('-', '-', $_, {}) for @answers;
-
-    return @answers;
-}
-
-# parallel([METHOD, PATH, OPTION => VALUE...]...): sends all of them at once,
-# each on its own connection; returns the answers in the same order, undef where
-# there was none.
-sub parallel {
-    my ($self, @requests) = @_;
-    my (@answers, %waiting, %index);
-    my $deadline = Time::HiRes::time() + 60;
-
-    for my $i (0 .. $#requests) {
-        my ($method, $path, %options) = @{ $requests[$i] };
-        my $connection = $self->connection(from => $options{from});
-        $connection->queue($method, $self->request($method, $path, %options));
-        $index{ fileno $connection->socket }   = $i;
-        $waiting{ fileno $connection->socket } = $connection;
-    }
-
-    while (%waiting && Time::HiRes::time() < $deadline) {
-        my $read  = IO::Select->new(map { $_->socket } values %waiting);
-        my $write = IO::Select->new(map { $_->socket }
-                                    grep { $_->wants_write } values %waiting);
-        my ($readable, $writable) = IO::Select->select($read, $write, undef, 1);
-
-        $waiting{ fileno $_ }->on_writable for @{ $writable // [] };
-
-        for my $socket (@{ $readable // [] }) {
-            my $connection = $waiting{ fileno $socket };
-            my $i          = $index{ fileno $socket };
-
-            $connection->on_readable;
-            $answers[$i] = $connection->parse;
-            next if !$answers[$i] && !$connection->{closed};
-
-            CORE::delete $waiting{ fileno $socket };
-            my ($method, $path, %options) = @{ $requests[$i] };
-            $self->record($method, $path, $answers[$i], \%options)
-                if $answers[$i];
-        }
-    }
-
-    $#answers = $#requests;
-    return @answers;
-}
-
-# http2(METHOD, PATH, OPTION => VALUE...): over TLS and HTTP/2, by curl. Needs
-# the option tls of new.
-sub http2 {
-    my ($self, $method, $path, %options) = @_;
-    my $given = $options{headers} // {};
-    my @arguments = ('-X', $method);
-
-    @arguments = ('-I') if $method eq 'HEAD';
-    push @arguments, '-H', "$_: $given->{$_}" for sort keys %$given;
-    push @arguments, '-H', "Authorization: Bearer $options{token}"
-        if $options{token};
-
-    if (exists $options{json} || defined $options{body}) {
-        spew("$self->{temp}/body", exists $options{json}
-                                   ? $json->encode($options{json})
-                                   : $options{body});
-        push @arguments, '-H', 'Content-Type: application/json',
-                         '--data-binary', "\@$self->{temp}/body";
-    }
-
-    my $output = $self->curl('-i', '-k', '--http2', @arguments,
-                             $self->tls_url . $path);
-    $output =~ s/^HTTP\/2 /HTTP\/1.1 /;
-
-    my $connection = bless { in => $output, closed => 1, heads => [$method],
-                             started => Time::HiRes::time() },
-                           'NchatTest::Connection';
-    my $response = $connection->parse
-        or die "$method $path over HTTP/2: no answer\n";
-    $self->record($method, $path, $response, \%options);
-
-    return $response;
-}
-
-# curl(ARGUMENT...): what it prints.
-sub curl {
-    my ($self, @arguments) = @_;
-
-    open my $pipe, '-|', 'curl', '-s', '--noproxy', '*', '-m', 30, @arguments
-        or die "curl: $!\n";
-    binmode $pipe;
-    local $/;
-
-    return <$pipe> // '';
-}
-
-# NCHAT_CONTRACT_LOG: a file that gets every answer as a line of JSON.
-sub record {
-    my ($self, $method, $path, $response, $options) = @_;
-    my $file = $ENV{NCHAT_CONTRACT_LOG} or return;
-
-    my %entry = (
-        test    => $0,
-        method  => $method,
-        path    => $path,
-        status  => $response->status + 0,
-        headers => $response->headers,
-        body    => substr(Encode::decode('UTF-8', $response->body), 0, 262144)
-    );
-    $entry{request} = $options->{json} if exists $options->{json};
-
-    open my $out, '>>', $file or die "$file: $!\n";
-    syswrite $out, $json->encode(\%entry) . "\n";
 }
 
 
@@ -552,26 +334,27 @@ sub free_port {
 sub encode_json { $json->encode($_[0]) }
 sub decode_json { $json->decode($_[0]) }
 
-sub spew {
-    my ($file, $text) = @_;
-
-    open my $out, '>:raw', $file or die "$file: $!\n";
-    print $out $text;
-    close $out or die "$file: $!\n";
-}
-
-
 # The end. Every test ends with finish() instead of done_testing().
 
-# What must not be in an error log.
+# What must not be in an error log; a sanitizer's report with its stack.
 sub bad_lines {
-    my $self = shift;
+    my $self  = shift;
+    my @lines = split /\n/, $self->{output} . $self->error_log;
+    my @bad;
 
-    return grep {
-        my $line = $_;
-        $line =~ /\[(?:alert|crit|emerg)\]|ERROR: \w+Sanitizer|runtime error:/
-            && !grep { $line =~ $_ } @{ $self->{allowed} };
-    } split /\n/, $self->{output} . $self->error_log;
+    for my $i (0 .. $#lines) {
+        my $line = $lines[$i];
+        my $report = $line =~ /ERROR: \w+Sanitizer|runtime error:/;
+
+        next if !$report && $line !~ /\[(?:alert|crit|emerg)\]/;
+        next if grep { $line =~ $_ } @{ $self->{allowed} };
+
+        my $last = $report ? $i + 24 : $i;
+        $last = $#lines if $last > $#lines;
+        push @bad, join "\n", @lines[$i .. $last];
+    }
+
+    return @bad;
 }
 
 sub finish {
@@ -585,7 +368,7 @@ sub finish {
 
         my @bad = $instance->bad_lines;
         is(scalar @bad, 0, 'nothing alarming in the error log')
-            or diag(join "\n", @bad[0 .. ($#bad > 19 ? 19 : $#bad)]);
+            or diag(join "\n", @bad[0 .. ($#bad > 4 ? 4 : $#bad)]);
     }
 
     done_testing();
@@ -604,7 +387,7 @@ END {
 
         for my $instance ($finished ? () : @instances) {
             my @bad = $instance->bad_lines;
-            diag(join "\n", @bad[0 .. ($#bad > 9 ? 9 : $#bad)]);
+            diag(join "\n", @bad[0 .. ($#bad > 4 ? 4 : $#bad)]);
         }
 
         @instances = ();

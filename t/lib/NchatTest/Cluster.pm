@@ -8,8 +8,11 @@ use strict;
 use warnings;
 
 use Cwd qw(abs_path);
+use Exporter 'import';
 use File::Basename qw(dirname);
 use File::Temp ();
+
+our @EXPORT_OK = qw(slurp spew);
 use Scalar::Util qw(weaken);
 
 our $root = abs_path(dirname(__FILE__) . '/../../..');
@@ -164,6 +167,14 @@ sub slurp {
     open my $in, '<:raw', $file or return '';
     local $/;
     return <$in> // '';
+}
+
+sub spew {
+    my ($file, $text) = @_;
+
+    open my $out, '>:raw', $file or die "$file: $!\n";
+    print $out $text;
+    close $out or die "$file: $!\n";
 }
 
 sub DESTROY {

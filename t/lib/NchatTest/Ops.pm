@@ -11,7 +11,7 @@ use File::Temp ();
 use Time::HiRes ();
 
 use NchatTest ();
-use NchatTest::Cluster ();
+use NchatTest::Cluster qw(slurp);
 
 our @EXPORT = qw(run_command spawn_command read_env slurp fetch as_nobody);
 
@@ -70,7 +70,5 @@ sub fetch {
                            'NchatTest::Connection';
     return $connection->parse // NchatTest::Response->new(status => 0);
 }
-
-sub slurp { NchatTest::Cluster::slurp(@_) }
 
 1;
