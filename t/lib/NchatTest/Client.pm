@@ -116,7 +116,10 @@ sub raw {
         $connection->send(undef, '');
         while (my $answer = $connection->receive) { push @answers, $answer }
     };
-    $self->record('-', '-', $_, {}) for @answers;
+
+    # Of several requests at once nobody knows which answer is whose.
+    my @line = $bytes =~ m{^([A-Z]+) (\S+) HTTP/}mg;
+    $self->record(@line == 2 ? @line : ('-', '-'), $_, {}) for @answers;
 
     return @answers;
 }
@@ -223,7 +226,9 @@ sub record {
         headers => $response->headers,
         body    => substr(Encode::decode('UTF-8', $response->body), 0, 262144)
     );
-    $entry{request} = $options->{json} if exists $options->{json};
+    $entry{request}  = $options->{json} if exists $options->{json};
+    $entry{envelope} = $1
+        if ($self->{options}{http} // '') =~ /nchat_envelope\s+(\w+)/;
 
     open my $out, '>>', $file or die "$file: $!\n";
     syswrite $out, $json->encode(\%entry) . "\n";
