@@ -233,7 +233,7 @@ AS $$
         || CASE WHEN ($2).channels IS NOT NULL
                 THEN 'x.channel_id = ANY (($6).channels)' END
         || CASE WHEN ($2).not_channels IS NOT NULL
-                THEN 'x.channel_id <> ALL (($6).not_channels)' END
+                THEN '(x.channel_id = ANY (($6).not_channels)) IS NOT TRUE' END
         || CASE WHEN ($2).authors IS NOT NULL
                 THEN $3 || ' = ANY (($6).authors)' END
         || CASE WHEN ($2).not_authors IS NOT NULL
