@@ -259,7 +259,8 @@ nchat_api_metrics(nchat_ctx_t *ctx)
     ngx_str_set(&routes[i].endpoint, "other");
     ngx_str_set(&routes[i].method, "other");
 
-    if (nchat_metrics_render(ctx->request->pool, ctx->conf->metrics,
+    if (nchat_metrics_render(ctx->request->pool, NCHAT_VERSION,
+                             ctx->conf->metrics,
                              nchat_zone_gauges(ctx->conf->zone), routes, i + 1,
                              &text)
         != NGX_OK)

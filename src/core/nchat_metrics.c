@@ -130,9 +130,9 @@ nchat_monotonic_us(void)
 
 
 ngx_int_t
-nchat_metrics_render(ngx_pool_t *pool, nchat_metrics_t *metrics,
-    nchat_gauges_t *gauges, const nchat_metrics_route_t *routes,
-    ngx_uint_t nroutes, ngx_str_t *out)
+nchat_metrics_render(ngx_pool_t *pool, const char *version,
+    nchat_metrics_t *metrics, nchat_gauges_t *gauges,
+    const nchat_metrics_route_t *routes, ngx_uint_t nroutes, ngx_str_t *out)
 {
     nchat_text_t  text;
 
@@ -146,8 +146,11 @@ nchat_metrics_render(ngx_pool_t *pool, nchat_metrics_t *metrics,
                           "# HELP process_start_time_seconds Start of this "
                           "node's shared zone, Unix seconds.\n"
                           "# TYPE process_start_time_seconds gauge\n"
-                          "process_start_time_seconds %uA\n",
-                          metrics->started) != NGX_OK
+                          "process_start_time_seconds %uA\n"
+                          "# HELP nchat_build_info The version of this "
+                          "server.\n# TYPE nchat_build_info gauge\n"
+                          "nchat_build_info{version=\"%s\"} 1\n",
+                          metrics->started, version) != NGX_OK
         || nchat_metrics_requests(&text, metrics, routes, nroutes) != NGX_OK
         || nchat_metrics_latency(&text, metrics, routes, nroutes) != NGX_OK
         || nchat_metrics_counters(&text, metrics) != NGX_OK

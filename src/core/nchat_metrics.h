@@ -116,9 +116,9 @@ typedef struct {
     ngx_str_t   method;
 } nchat_metrics_route_t;
 
-ngx_int_t nchat_metrics_render(ngx_pool_t *pool, nchat_metrics_t *metrics,
-    nchat_gauges_t *gauges, const nchat_metrics_route_t *routes,
-    ngx_uint_t nroutes, ngx_str_t *text);
+ngx_int_t nchat_metrics_render(ngx_pool_t *pool, const char *version,
+    nchat_metrics_t *metrics, nchat_gauges_t *gauges,
+    const nchat_metrics_route_t *routes, ngx_uint_t nroutes, ngx_str_t *text);
 
 
 #endif /* _NCHAT_METRICS_H_INCLUDED_ */
