@@ -13,6 +13,7 @@ use NchatTest;
 use NchatTest::Ops;
 
 my $root = $NchatTest::root;
+plan skip_all => 'builds without sanitizers' if $ENV{NCHAT_TEST_ASAN};
 plan skip_all => 'this is no git clone' if !-e "$root/.git";
 
 my $temp  = File::Temp->newdir('nchat-clone-XXXXXX', TMPDIR => 1);
