@@ -8,14 +8,23 @@
 #include "nchat_sigv4.h"
 #include "nchat_uuid.h"
 
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
 
 
-#define NCHAT_PUT_CHUNK   65536
+#define NCHAT_PUT_CHUNK   (256 * 1024)
 #define NCHAT_PUT_PATH    "/api/upload/content/"
 
-/* the first 128 bits of a SHA-256 in hex, in quotes */
-#define NCHAT_PUT_ETAG    (2 + 32)
+/*
+ * An ETag is 128 bits of GMAC (NIST SP 800-38D) in hex, in quotes.  Its key is
+ * no secret: the digest tells contents apart, it proves nothing.  It reads a
+ * file five times as fast as SHA-256, which costs a third of the throughput.
+ */
+#define NCHAT_PUT_DIGEST  16
+#define NCHAT_PUT_ETAG    (2 + 2 * NCHAT_PUT_DIGEST)
+#define NCHAT_PUT_KEY     "nchat file etag."
+#define NCHAT_PUT_IV      "nchat files."
 
 
 /* The request's, in ctx->data. */
@@ -46,6 +55,8 @@ static ngx_uint_t nchat_put_verify_keys(nchat_ctx_t *ctx,
 static ngx_int_t nchat_put_headers(nchat_ctx_t *ctx, nchat_put_t *put);
 static void nchat_put_thread(void *data);
 static int nchat_put_digest(nchat_put_task_t *task, int fd, u_char *buf);
+static int nchat_put_read(nchat_put_task_t *task, int fd, u_char *buf,
+    EVP_MAC_CTX *mac);
 static void nchat_put_checked(nchat_ctx_t *ctx, void *data);
 static ngx_int_t nchat_put_place(nchat_ctx_t *ctx, nchat_put_t *put,
     const char *from);
@@ -362,52 +373,74 @@ nchat_put_thread(void *data)
 static int
 nchat_put_digest(nchat_put_task_t *task, int fd, u_char *buf)
 {
-    int          err;
-    u_char       hash[NCHAT_SHA256_LEN];
-    ssize_t      n;
-    EVP_MD_CTX  *md;
+    int           err;
+    size_t        len;
+    u_char        digest[NCHAT_PUT_DIGEST];
+    EVP_MAC      *gmac;
+    OSSL_PARAM    params[3];
+    EVP_MAC_CTX  *mac;
 
-    md = EVP_MD_CTX_new();
+    params[0] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_CIPHER,
+                                                 "AES-128-GCM", 0);
+    params[1] = OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_IV,
+                                                  NCHAT_PUT_IV,
+                                                  sizeof(NCHAT_PUT_IV) - 1);
+    params[2] = OSSL_PARAM_construct_end();
 
-    if (md == NULL || !EVP_DigestInit_ex(md, EVP_sha256(), NULL)) {
-        EVP_MD_CTX_free(md);
-        return ENOMEM;
+    gmac = EVP_MAC_fetch(NULL, "GMAC", NULL);
+    mac = gmac ? EVP_MAC_CTX_new(gmac) : NULL;
+
+    if (mac == NULL
+        || !EVP_MAC_init(mac, (u_char *) NCHAT_PUT_KEY,
+                         sizeof(NCHAT_PUT_KEY) - 1, params))
+    {
+        err = ENOMEM;
+
+    } else {
+        err = nchat_put_read(task, fd, buf, mac);
     }
 
-    err = 0;
+    if (err == 0 && !EVP_MAC_final(mac, digest, &len, sizeof(digest))) {
+        err = EIO;
+    }
 
-    for (off_t at = 0; /* void */ ; at += n) {
+    EVP_MAC_CTX_free(mac);
+    EVP_MAC_free(gmac);
+
+    if (err == 0) {
+        task->etag[0] = '"';
+        *nchat_hex_encode(task->etag + 1, digest, NCHAT_PUT_DIGEST) = '"';
+    }
+
+    return err;
+}
+
+
+static int
+nchat_put_read(nchat_put_task_t *task, int fd, u_char *buf, EVP_MAC_CTX *mac)
+{
+    off_t    at;
+    ssize_t  n;
+
+    for (at = 0; /* void */ ; at += n) {
         n = pread(fd, buf, NCHAT_PUT_CHUNK, at);
 
         if (n <= 0) {
-            err = (n == -1) ? errno : 0;
-            break;
+            return (n == -1) ? errno : 0;
         }
 
         if (at == 0) {
             task->agrees = nchat_mime_agrees(task->mime, buf,
                                              ngx_min(n, NCHAT_MIME_HEAD));
             if (!task->agrees) {
-                break;
+                return 0;
             }
         }
 
-        if (!EVP_DigestUpdate(md, buf, n)) {
-            err = EIO;
-            break;
+        if (!EVP_MAC_update(mac, buf, n)) {
+            return EIO;
         }
     }
-
-    if (err == 0 && !EVP_DigestFinal_ex(md, hash, NULL)) {
-        err = EIO;
-    }
-
-    EVP_MD_CTX_free(md);
-
-    task->etag[0] = '"';
-    *nchat_hex_encode(task->etag + 1, hash, (NCHAT_PUT_ETAG - 2) / 2) = '"';
-
-    return err;
 }
 
 
