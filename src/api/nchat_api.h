@@ -11,7 +11,7 @@
 #define NCHAT_VERSION         "0.1.0"
 
 /* the newest migration of sql/ that this build calls functions of */
-#define NCHAT_SCHEMA_VERSION  12
+#define NCHAT_SCHEMA_VERSION  13
 
 
 extern const nchat_job_t  nchat_jobs[];
@@ -50,6 +50,8 @@ void nchat_api_audit_create(nchat_ctx_t *ctx);
 void nchat_api_audit_list(nchat_ctx_t *ctx);
 void nchat_api_audit_delete(nchat_ctx_t *ctx);
 void nchat_api_audit_verify(nchat_ctx_t *ctx);
+
+void nchat_api_preview(nchat_ctx_t *ctx);
 
 
 #endif /* _NCHAT_API_H_INCLUDED_ */

@@ -131,6 +131,62 @@ subtest 'caps' => sub {
     is(update({ social => { deep => $fits } })->{status}, 200, 'depth 32');
 };
 
+subtest 'a member that has a default keeps its type' => sub {
+    my $before = config();
+
+    my @wrong = (
+        [{ features => { search => 'yes' } }, 'features.search', 'a boolean'],
+        [{ features => { search => 0 } }, 'features.search', 'a boolean'],
+        [{ branding => { appName => 1 } }, 'branding.appName', 'a string'],
+        [{ features => { maxCallParticipants => '50' } },
+         'features.maxCallParticipants', 'a number'],
+        [{ seo => { keywords => 'one' } }, 'seo.keywords', 'an array'],
+        [{ seo => { keywords => {} } }, 'seo.keywords', 'an array'],
+        [{ authProviders => { idme => $true } }, 'authProviders.idme',
+         'an object'],
+        [{ social => [] }, 'social', 'an object'],
+        [{ landingTheme => {} }, 'landingTheme', 'a string'],
+        [{ enterprise => { compliance => { passwordPolicy =>
+             { minLength => [8] } } } },
+         'enterprise.compliance.passwordPolicy.minLength', 'a number'],
+        [{ features => { search => undef } }, 'features.search', 'a boolean'],
+        [{ theme => undef }, 'theme', 'an object']
+    );
+
+    for (@wrong) {
+        my ($patch, $field, $type) = @$_;
+        my $row = update($patch);
+
+        is_deeply([@$row{qw(status version doc)}, $row->{body}],
+                  [400, undef, undef,
+                   { error => "Validation failed: $field must be $type",
+                     code => 'VALIDATION_ERROR',
+                     details => { field => $field, constraint => 'type' } }],
+                  "$field: " . JSON::PP->new->allow_nonref->encode($patch));
+    }
+
+    is_deeply(update({ seo => undef, features => { gifs => 1, new => 1 } })
+                  ->{body}{details},
+              { field => 'features.gifs', constraint => 'type', errors => [
+                  { field => 'features.gifs', constraint => 'type',
+                    message => 'features.gifs must be a boolean' },
+                  { field => 'seo', constraint => 'type',
+                    message => 'seo must be an object' }] },
+              'several at once');
+    is_deeply(config(), $before, 'nothing changed');
+
+    is(update({ branding => { logoScale => 1.5 } })->{status}, 200,
+       'a real for an integer');
+    is(update({ moderation => { thresholds => { toxic => 1 } } })->{status},
+       200, 'an integer for a real');
+    is(update({ branding => { logo => [1], tagline => '' },
+                features => { new => 'x' } })->{status}, 200,
+       'without a default: anything');
+    is(update({ features => { new => 1 } })->{status}, 200, 'and another type');
+    is(update({ features => { new => undef }, branding => { logo => undef } })
+           ->{status}, 200, 'and null');
+};
+
 subtest 'concurrent updates of different members' => sub {
     my $version = config()->{version};
     my @rows = at_once($module, map {
