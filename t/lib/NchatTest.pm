@@ -15,7 +15,7 @@ use JSON::PP ();
 use Test::More;
 use Time::HiRes ();
 
-use NchatTest::Client;
+use NchatTest::Client qw(chunks);
 use NchatTest::Cluster qw(slurp spew);
 
 our @ISA    = qw(NchatTest::Client);

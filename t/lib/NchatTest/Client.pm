@@ -6,6 +6,7 @@ use strict;
 use warnings;
 
 use Encode ();
+use Exporter 'import';
 use IO::Select;
 use JSON::PP ();
 use Time::HiRes ();
@@ -13,6 +14,8 @@ use Time::HiRes ();
 use NchatTest::Cluster qw(spew);
 use NchatTest::Connection;
 use NchatTest::Response;
+
+our @EXPORT_OK = qw(chunks);
 
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 
@@ -57,6 +60,7 @@ sub request {
            . "\r\n" . ($body // '');
 }
 
+# chunks(BYTES, SIZE): the bytes as a chunked body.
 sub chunks {
     my ($body, $size) = @_;
     my $out = '';
