@@ -111,6 +111,8 @@ put_paths() {
     for kind in client_body proxy fastcgi uwsgi scgi; do
         put ${kind}_temp_path "${kind}_temp_path  tmp/$kind"
     done
+
+    put root 'root  www'
 }
 
 put_api() {
@@ -167,6 +169,10 @@ render() {
     done
 
     rm -f "$puts"
+
+    # A copy: not everybody may read where we are.
+    rm -rf "$home/www"
+    [ ! -d "$nchat_root/build/www" ] || cp -r "$nchat_root/build/www" "$home/www"
 
     types=/etc/nginx/mime.types
     [ -e "$types" ] || types=${NGINX_SRC:-}/conf/mime.types
