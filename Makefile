@@ -13,6 +13,8 @@ all: build
 build:
 	@bin/nchat-deps build
 	@bin/nchat-build
+	@bin/nchat-deps docs || echo 'there is no npm: no page /api-docs' >&2
+	@bin/nchat-docs
 
 install:
 	@bin/nchat-install
@@ -26,6 +28,7 @@ stop status reload:
 
 test: build
 	@bin/nchat-deps run test
+	@bin/nchat-deps browser || echo 'the browser test will be skipped' >&2
 	@bin/nchat-test
 
 test-asan:
