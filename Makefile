@@ -6,7 +6,7 @@
 #   NCHAT_...          see bin/nchat
 
 .PHONY: all build install run start stop status reload \
-        test test-asan fuzz lint bench demo clean
+        test test-asan fuzz lint bench deb demo clean
 
 all: build
 
@@ -47,6 +47,10 @@ lint: build
 bench: build
 	@bin/nchat-deps run bench
 	@bench/run
+
+deb: build
+	@bin/nchat-deps deb
+	@bin/nchat-deb
 
 demo:
 	@bin/nchat-demo
