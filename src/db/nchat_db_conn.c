@@ -200,14 +200,21 @@ nchat_db_conn_poll_handler(ngx_event_t *ev)
 {
     ngx_connection_t  *c = ev->data;
 
-    /* at shutdown nginx closes idle connections: this one is not needed */
+    nchat_db_conn_t   *conn;
 
-    if (c->close) {
-        nchat_db_conn_close(c->data);
+    conn = c->data;
+
+    /*
+     * At shutdown nginx closes idle connections.  Requests that came before
+     * need one of each lane, also where it is only being made.
+     */
+
+    if (c->close && conn != conn->lane->conns) {
+        nchat_db_conn_close(conn);
         return;
     }
 
-    nchat_db_conn_poll(c->data);
+    nchat_db_conn_poll(conn);
 }
 
 

@@ -298,7 +298,7 @@ nchat_sync_listen_done(nchat_db_op_t *op)
 {
     nchat_sync_t *sync = op->data;
 
-    if (op->status != NCHAT_DB_OK) {
+    if (op->status == NCHAT_DB_FAILED) {
         ngx_log_error(NGX_LOG_ERR, sync->log, 0,
                       "nchat: cannot listen for notifications; nchat_postgres "
                       "must lead to the primary itself, not through a pooler "
