@@ -11,7 +11,8 @@ linking='-Wl,-z,relro -Wl,-z,now'
 
 # NONALIGNED=0: nginx's own unaligned loads, which are meant on this processor,
 # would fill the log with reports. What gcc says about uninitialized variables
-# is wrong too often in code that the sanitizers rewrote.
+# is wrong too often in code that the sanitizers rewrote. The module must stay
+# mapped at exit (nodelete), or reports would lack its names.
 sanitizers='-fsanitize=address,undefined -fno-omit-frame-pointer'
 palloc='-DNGX_DEBUG_PALLOC=1 -DNGX_HAVE_NONALIGNED=0'
 palloc="$palloc -Wno-maybe-uninitialized"
@@ -58,7 +59,7 @@ nginx_arguments() {
 
     if [ "$variant" = asan ]; then
         say "--with-cc-opt=-g -O1 $sanitizers $palloc"
-        say "--with-ld-opt=$sanitizers"
+        say "--with-ld-opt=$sanitizers -Wl,-z,nodelete"
     else
         say "--with-cc-opt=$hardening"
         say "--with-ld-opt=$linking"
