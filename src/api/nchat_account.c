@@ -1,9 +1,12 @@
+#include <math.h>
+
 #include "nchat_account.h"
 #include "nchat_crypto.h"
 
 
 static void nchat_password_run(void *data);
-static const u_char *nchat_password_decoy(ngx_uint_t cost);
+static void nchat_password_level(const nchat_password_task_t *task);
+static ngx_uint_t nchat_password_min(nchat_live_t *live);
 static void nchat_signin_keys(nchat_ctx_t *ctx, const ngx_str_t *email,
     nchat_key_t *by_address, nchat_key_t *by_email);
 static ngx_uint_t nchat_signin_over(nchat_ctx_t *ctx, nchat_window_t *address,
@@ -18,6 +21,17 @@ static int64_t nchat_account_int(PGresult *result, const char *name);
 
 #define NCHAT_KEY_SIGNIN_ADDRESS  32
 #define NCHAT_KEY_SIGNIN_EMAIL    33
+
+#define rule(name)  "enterprise.compliance.passwordPolicy." name
+
+
+/* one for all, since connections know statements by their names */
+
+static nchat_stmt_t  nchat_signin_failed_stmt = {
+    "nchat_signin_failed",
+    "SELECT status FROM nchat_signin_failed($1, $2::uuid, $3, $4)",
+    4, NCHAT_LANE_FAST, 0, 0, 0
+};
 
 
 ngx_int_t
@@ -48,7 +62,7 @@ nchat_password_post(nchat_ctx_t *ctx, const ngx_str_t *hash,
     const ngx_str_t *given, const ngx_str_t *wanted, ngx_uint_t renew,
     nchat_task_done_pt done)
 {
-    const u_char           *stored;
+    ngx_uint_t              cost;
     nchat_password_task_t  *task;
 
     task = nchat_task_make(ctx, sizeof(nchat_password_task_t));
@@ -59,10 +73,16 @@ nchat_password_post(nchat_ctx_t *ctx, const ngx_str_t *hash,
     task->cost = ctx->conf->bcrypt_cost;
     task->renew = renew;
 
-    stored = hash && hash->len && hash->len < sizeof(task->hash)
-             ? hash->data : nchat_password_decoy(task->cost);
+    /* PQgetvalue() ends a value with a NUL */
 
-    ngx_cpystrn((u_char *) task->hash, (u_char *) stored, sizeof(task->hash));
+    cost = hash->len ? nchat_password_cost((char *) hash->data) : 0;
+
+    if (cost && cost <= NCHAT_PASSWORD_MAX_COST) {
+        ngx_cpystrn((u_char *) task->hash, hash->data, sizeof(task->hash));
+
+    } else {
+        (void) nchat_password_dummy((u_char *) task->hash, task->cost);
+    }
 
     /* longer ones were refused, or can be nobody's */
 
@@ -124,25 +144,33 @@ nchat_password_run(void *data)
         wanted = task->given;
     }
 
-    if (task->verified == NGX_OK && wanted[0]) {
+    if (task->verified != NGX_OK) {
+        nchat_password_level(task);
+
+    } else if (wanted[0]) {
         task->hashed = nchat_password_hash(task->fresh, wanted, task->cost);
     }
 }
 
 
-/* One per worker and cost. */
+/*
+ * A hash of a lower cost was checked sooner than a decoy would have been.  Each
+ * step of the cost doubles the time, so one more of each cost in between makes
+ * up for it.
+ */
 
-static const u_char *
-nchat_password_decoy(ngx_uint_t cost)
+static void
+nchat_password_level(const nchat_password_task_t *task)
 {
-    static u_char      decoy[NCHAT_PASSWORD_HASH_SIZE];
-    static ngx_uint_t  made;
+    u_char      decoy[NCHAT_PASSWORD_HASH_SIZE];
+    ngx_uint_t  cost;
 
-    if (made != cost && nchat_password_dummy(decoy, cost) == NGX_OK) {
-        made = cost;
+    for (cost = nchat_password_cost(task->hash); cost < task->cost; cost++) {
+        if (nchat_password_dummy(decoy, cost) == NGX_OK) {
+            (void) nchat_password_verify((char *) decoy,
+                                         (char *) task->given);
+        }
     }
-
-    return decoy;
 }
 
 
@@ -152,22 +180,14 @@ nchat_password_policy(nchat_ctx_t *ctx, nchat_live_t *live, const char *field,
 {
     char                     *lack, *message;
     size_t                    len;
-    json_t                   *length;
     const char               *why, *constraint;
     nchat_password_policy_t   policy;
 
-#define rule(name)  "enterprise.compliance.passwordPolicy." name
-
-    length = nchat_live_get(live, rule("minLength"));
-
-    policy.min_length = json_is_integer(length)
-                        ? (ngx_uint_t) json_integer_value(length) : 8;
+    policy.min_length = nchat_password_min(live);
     policy.upper = nchat_live_flag(live, rule("requireUppercase"), 1);
     policy.lower = nchat_live_flag(live, rule("requireLowercase"), 1);
     policy.digit = nchat_live_flag(live, rule("requireNumbers"), 1);
     policy.symbol = nchat_live_flag(live, rule("requireSymbols"), 0);
-
-#undef rule
 
     lack = ngx_palloc(ctx->request->pool, 80);
     message = ngx_palloc(ctx->request->pool, 160);
@@ -175,11 +195,6 @@ nchat_password_policy(nchat_ctx_t *ctx, nchat_live_t *live, const char *field,
     if (lack == NULL || message == NULL) {
         return NGX_ERROR;
     }
-
-    /* bcrypt reads to the first NUL and 72 bytes at most */
-
-    policy.min_length = ngx_min(ngx_max(policy.min_length, 8),
-                                NCHAT_PASSWORD_MAX);
 
     why = nchat_password_check(&policy, password, lack, &constraint);
 
@@ -199,6 +214,25 @@ nchat_password_policy(nchat_ctx_t *ctx, nchat_live_t *live, const char *field,
     }
 
     return NGX_DECLINED;
+}
+
+
+/* The contract's 8 at least, and no more than bcrypt reads. */
+
+static ngx_uint_t
+nchat_password_min(nchat_live_t *live)
+{
+    double   wanted;
+    json_t  *length;
+
+    length = nchat_live_get(live, rule("minLength"));
+    wanted = json_is_number(length) ? json_number_value(length) : 0;
+
+    if (wanted > NCHAT_PASSWORD_MAX) {
+        return NCHAT_PASSWORD_MAX;
+    }
+
+    return (wanted > 8) ? (ngx_uint_t) ceil(wanted) : 8;
 }
 
 
@@ -293,6 +327,26 @@ nchat_signin_reset(nchat_ctx_t *ctx, const ngx_str_t *email)
 
     nchat_signin_keys(ctx, email, &by_address, &by_email);
     nchat_window_clear(ctx->conf->zone, NCHAT_WINDOW_SIGNIN, &by_address);
+}
+
+
+void
+nchat_signin_record(nchat_ctx_t *ctx, const ngx_str_t *email,
+    const ngx_str_t *user, nchat_result_pt done)
+{
+    ngx_str_t  params[4];
+
+    params[0] = *email;
+    params[1] = *user;
+
+    if (user->len == 0) {
+        params[1].data = NULL;
+    }
+
+    params[2] = nchat_limit_address(ctx);
+    params[3] = ctx->request_id;
+
+    nchat_query(ctx, &nchat_signin_failed_stmt, params, 4, done);
 }
 
 
@@ -403,10 +457,17 @@ nchat_account_tokens(nchat_ctx_t *ctx, PGresult *result, ngx_str_t *access,
 }
 
 
+/*
+ * A page of somebody else must not sign a visitor in, to an account of its
+ * own choice.
+ */
+
 static ngx_int_t
 nchat_account_cookie(nchat_ctx_t *ctx, ngx_str_t *token)
 {
-    if (ctx->conf->cookie.len == 0) {
+    if (ctx->conf->cookie.len == 0
+        || nchat_access_origin(ctx) == NCHAT_ORIGIN_OTHER)
+    {
         return NGX_OK;
     }
 

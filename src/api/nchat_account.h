@@ -68,6 +68,13 @@ ngx_uint_t nchat_signin_limited(nchat_ctx_t *ctx, const ngx_str_t *email);
 ngx_uint_t nchat_signin_count(nchat_ctx_t *ctx, const ngx_str_t *email);
 void nchat_signin_reset(nchat_ctx_t *ctx, const ngx_str_t *email);
 
+/*
+ * Records a failure in the audit log.  user is its id, empty for an unknown
+ * email.
+ */
+void nchat_signin_record(nchat_ctx_t *ctx, const ngx_str_t *email,
+    const ngx_str_t *user, nchat_result_pt done);
+
 /* The one refusal of a wrong password and of an unknown email. */
 void nchat_signin_refuse(nchat_ctx_t *ctx);
 

@@ -23,7 +23,7 @@ typedef struct {
     ngx_str_t             user;           /* empty: nobody has this email */
     ngx_str_t             role;
     ngx_str_t             hash;
-    ngx_str_t             fresh;
+    ngx_uint_t            off;            /* passwords are no way in */
     nchat_session_ids_t   ids;
 } nchat_signin_t;
 
@@ -37,6 +37,7 @@ static void nchat_signin_found(nchat_ctx_t *ctx, PGresult *result);
 static void nchat_signin_checked(nchat_ctx_t *ctx, void *data);
 static void nchat_signin_failed(nchat_ctx_t *ctx);
 static void nchat_signin_recorded(nchat_ctx_t *ctx, PGresult *result);
+static void nchat_signin_denied(nchat_ctx_t *ctx);
 static void nchat_signin_done(nchat_ctx_t *ctx, PGresult *result);
 
 
@@ -72,7 +73,9 @@ static nchat_stmt_t  nchat_signup_stmt = {
 
 static nchat_stmt_t  nchat_signin_lookup_stmt = {
     "nchat_signin_lookup",
-    "SELECT user_id, password_hash, role FROM nchat_signin_lookup($1)",
+    "SELECT lower(given.email) AS email, user_id, password_hash, role"
+    " FROM (VALUES ($1::text)) given (email)"
+    " LEFT JOIN nchat_signin_lookup(given.email) ON true",
     1, NCHAT_LANE_FAST, 1, 0, 0
 };
 
@@ -81,12 +84,6 @@ static nchat_stmt_t  nchat_signin_stmt = {
     "SELECT * FROM nchat_signin($1::uuid, $2, $3, $4::uuid, $5::uuid, $6::int,"
     " $7, $8)",
     8, NCHAT_LANE_FAST, 0, 0, 0
-};
-
-static nchat_stmt_t  nchat_signin_failed_stmt = {
-    "nchat_signin_failed",
-    "SELECT status FROM nchat_signin_failed($1, $2::uuid, $3, $4)",
-    4, NCHAT_LANE_FAST, 0, 0, 0
 };
 
 
@@ -305,12 +302,29 @@ nchat_api_signin(nchat_ctx_t *ctx)
 }
 
 
+/*
+ * Which letters have a lower case the database decides.  By its spelling of
+ * the email failures are counted, or each other one would have its own tries.
+ */
+
 static void
 nchat_signin_found(nchat_ctx_t *ctx, PGresult *result)
 {
+    ngx_str_t        email;
     nchat_signin_t  *signin;
 
     signin = ctx->data;
+    email = nchat_query_column(result, "email");
+
+    if (email.len != signin->email.len
+        || ngx_memcmp(email.data, signin->email.data, email.len) != 0)
+    {
+        signin->email = email;
+
+        if (nchat_signin_limited(ctx, &signin->email)) {
+            return;
+        }
+    }
 
     signin->user = nchat_query_column(result, "user_id");
     signin->role = nchat_query_column(result, "role");
@@ -331,6 +345,15 @@ nchat_signin_checked(nchat_ctx_t *ctx, void *data)
     nchat_signin_t  *signin;
 
     signin = ctx->data;
+    live = nchat_live_keep(ctx->conf->zone, ctx->request->pool);
+
+    if (live == NULL) {
+        nchat_reply_error(ctx, NCHAT_E_UNAVAILABLE,
+                          "The configuration was not loaded yet");
+        return;
+    }
+
+    signin->off = !nchat_live_flag(live, "authProviders.emailPassword", 0);
 
     /* nobody's hash, or a password that bcrypt would have cut off */
 
@@ -347,20 +370,9 @@ nchat_signin_checked(nchat_ctx_t *ctx, void *data)
         return;
     }
 
-    live = nchat_live_keep(ctx->conf->zone, ctx->request->pool);
-
-    if (live == NULL) {
-        nchat_reply_error(ctx, NCHAT_E_UNAVAILABLE,
-                          "The configuration was not loaded yet");
-        return;
-    }
-
-    if (!nchat_live_flag(live, "authProviders.emailPassword", 0)
-        && nchat_role_parse(&signin->role) != NCHAT_ROLE_OWNER)
-    {
+    if (signin->off && nchat_role_parse(&signin->role) != NCHAT_ROLE_OWNER) {
         nchat_count(ctx->conf->metrics, NCHAT_M_SIGNIN_REFUSED);
-        nchat_reply_error(ctx, NCHAT_E_FORBIDDEN,
-                          "Sign-in with a password is switched off");
+        nchat_signin_denied(ctx);
         return;
     }
 
@@ -391,7 +403,6 @@ nchat_signin_checked(nchat_ctx_t *ctx, void *data)
 static void
 nchat_signin_failed(nchat_ctx_t *ctx)
 {
-    ngx_str_t        params[4];
     nchat_signin_t  *signin;
 
     signin = ctx->data;
@@ -400,24 +411,33 @@ nchat_signin_failed(nchat_ctx_t *ctx)
         return;
     }
 
-    params[0] = signin->email;
-    params[1] = signin->user;
-
-    if (params[1].len == 0) {
-        params[1].data = NULL;
-    }
-
-    params[2] = nchat_limit_address(ctx);
-    params[3] = ctx->request_id;
-
-    nchat_query(ctx, &nchat_signin_failed_stmt, params, 4,
-                nchat_signin_recorded);
+    nchat_signin_record(ctx, &signin->email, &signin->user,
+                        nchat_signin_recorded);
 }
 
 
 static void
 nchat_signin_recorded(nchat_ctx_t *ctx, PGresult *result)
 {
+    nchat_signin_denied(ctx);
+}
+
+
+/* The owner's email must not stand out where only the owner gets in. */
+
+static void
+nchat_signin_denied(nchat_ctx_t *ctx)
+{
+    nchat_signin_t  *signin;
+
+    signin = ctx->data;
+
+    if (signin->off) {
+        nchat_reply_error(ctx, NCHAT_E_FORBIDDEN,
+                          "Sign-in with a password is switched off");
+        return;
+    }
+
     nchat_signin_refuse(ctx);
 }
 
@@ -437,6 +457,13 @@ nchat_signin_done(nchat_ctx_t *ctx, PGresult *result)
 
     } else {
         nchat_count(ctx->conf->metrics, NCHAT_M_SIGNIN_REFUSED);
+    }
+
+    /* changed meanwhile: as if it had been wrong */
+
+    if (status.len == 3 && ngx_strncmp(status.data, "401", 3) == 0) {
+        nchat_signin_denied(ctx);
+        return;
     }
 
     nchat_account_reply(ctx, result);

@@ -48,12 +48,6 @@ static nchat_stmt_t  nchat_password_get_stmt = {
     1, NCHAT_LANE_FAST, 1, 0, 0
 };
 
-static nchat_stmt_t  nchat_password_failed_stmt = {
-    "nchat_signin_failed",
-    "SELECT status FROM nchat_signin_failed($1, $2::uuid, $3, $4)",
-    4, NCHAT_LANE_FAST, 0, 0, 0
-};
-
 static nchat_stmt_t  nchat_password_change_stmt = {
     "nchat_password_change",
     "SELECT * FROM nchat_password_change($1::uuid, $2, $3, $4::uuid, $5::uuid,"
@@ -197,13 +191,8 @@ nchat_password_checked(nchat_ctx_t *ctx, void *data)
             return;
         }
 
-        params[0] = ctx->caller.claims.email;
-        params[1] = ctx->caller.claims.sub;
-        params[2] = nchat_limit_address(ctx);
-        params[3] = ctx->request_id;
-
-        nchat_query(ctx, &nchat_password_failed_stmt, params, 4,
-                    nchat_password_wrong);
+        nchat_signin_record(ctx, &ctx->caller.claims.email,
+                            &ctx->caller.claims.sub, nchat_password_wrong);
         return;
     }
 

@@ -14,7 +14,10 @@ static ngx_int_t nchat_access_ask_external(nchat_ctx_t *ctx);
 static void nchat_access_answer(nchat_ctx_t *ctx, PGresult *result);
 static void nchat_access_external(nchat_ctx_t *ctx, PGresult *result);
 static ngx_int_t nchat_access_role(nchat_ctx_t *ctx);
-static ngx_uint_t nchat_access_same_origin(nchat_ctx_t *ctx);
+static ngx_uint_t nchat_access_host_is(nchat_ctx_t *ctx,
+    const ngx_str_t *origin);
+static ngx_uint_t nchat_access_public_is(nchat_ctx_t *ctx,
+    const ngx_str_t *origin);
 static void nchat_access_resume(nchat_ctx_t *ctx);
 static ngx_int_t nchat_access_refuse(nchat_ctx_t *ctx, nchat_error_e error,
     const char *message);
@@ -65,7 +68,7 @@ nchat_access(nchat_ctx_t *ctx)
     }
 
     if (caller->cookie && route->method != NGX_HTTP_GET
-        && !nchat_access_same_origin(ctx))
+        && nchat_access_origin(ctx) != NCHAT_ORIGIN_SAME)
     {
         return nchat_access_refuse(ctx, NCHAT_E_FORBIDDEN,
                                    "A request with the session cookie must "
@@ -264,35 +267,92 @@ nchat_access_refuse(nchat_ctx_t *ctx, nchat_error_e error, const char *message)
 
 
 /*
- * A browser sends the cookie along whoever made it send the request, but it
- * says who that was: Sec-Fetch-Site, or Origin in older ones.  Neither: no.
+ * A browser says who made it send a request: Sec-Fetch-Site, or Origin in
+ * older ones.
+ */
+
+nchat_origin_e
+nchat_access_origin(nchat_ctx_t *ctx)
+{
+    ngx_str_t  *site, *origin;
+
+    site = nchat_header(ctx->request, "Sec-Fetch-Site");
+
+    if (site) {
+        return (site->len == sizeof("same-origin") - 1
+                && ngx_strncmp(site->data, "same-origin", site->len) == 0)
+               ? NCHAT_ORIGIN_SAME : NCHAT_ORIGIN_OTHER;
+    }
+
+    origin = nchat_header(ctx->request, "Origin");
+
+    if (origin == NULL) {
+        return NCHAT_ORIGIN_UNSAID;
+    }
+
+    return (nchat_access_host_is(ctx, origin)
+            || nchat_access_public_is(ctx, origin))
+           ? NCHAT_ORIGIN_SAME : NCHAT_ORIGIN_OTHER;
+}
+
+
+/*
+ * "<scheme>://<Host>".  Who has TLS before this server does not tell it the
+ * scheme, so that http is believed unless it is known to be wrong.
  */
 
 static ngx_uint_t
-nchat_access_same_origin(nchat_ctx_t *ctx)
+nchat_access_host_is(nchat_ctx_t *ctx, const ngx_str_t *origin)
 {
-    ngx_str_t           *site, *origin, *host;
+    size_t               scheme;
+    ngx_str_t           *host, *url;
+    ngx_uint_t           secure;
     ngx_http_request_t  *r;
 
     r = ctx->request;
-    site = nchat_header(r, "Sec-Fetch-Site");
+    url = &ctx->conf->public_url;
 
-    if (site) {
-        return site->len == sizeof("same-origin") - 1
-               && ngx_strncmp(site->data, "same-origin", site->len) == 0;
-    }
-
-    origin = nchat_header(r, "Origin");
-
-    if (origin == NULL || r->headers_in.host == NULL) {
+    if (r->headers_in.host == NULL) {
         return 0;
     }
 
     host = &r->headers_in.host->value;
 
-    return origin->len > host->len + 3
-           && ngx_strncasecmp(origin->data + origin->len - host->len,
-                              host->data, host->len) == 0
-           && ngx_strncmp(origin->data + origin->len - host->len - 3, "://",
-                          3) == 0;
+    if (origin->len <= host->len) {
+        return 0;
+    }
+
+    scheme = origin->len - host->len;
+
+    if (ngx_strncasecmp(origin->data + scheme, host->data, host->len) != 0) {
+        return 0;
+    }
+
+    secure = url->len > 8
+             && ngx_strncasecmp(url->data, (u_char *) "https://", 8) == 0;
+
+#if (NGX_HTTP_SSL)
+    secure |= (r->connection->ssl != NULL);
+#endif
+
+    return (scheme == 8
+            && ngx_strncasecmp(origin->data, (u_char *) "https://", 8) == 0)
+           || (scheme == 7 && !secure
+               && ngx_strncasecmp(origin->data, (u_char *) "http://", 7)
+                  == 0);
+}
+
+
+/* What nchat_public_url begins with, where a proxy has changed the Host. */
+
+static ngx_uint_t
+nchat_access_public_is(nchat_ctx_t *ctx, const ngx_str_t *origin)
+{
+    ngx_str_t  *url;
+
+    url = &ctx->conf->public_url;
+
+    return origin->len >= sizeof("http://") && url->len >= origin->len
+           && ngx_strncasecmp(url->data, origin->data, origin->len) == 0
+           && (url->len == origin->len || url->data[origin->len] == '/');
 }

@@ -338,9 +338,28 @@ nchat_directive_cookie(ngx_conf_t *cf, ngx_command_t *cmd, void *data)
 {
     nchat_main_conf_t *conf = data;
 
+    size_t      i;
     ngx_str_t  *value;
 
     value = cf->args->elts;
+
+    /* RFC 6265, section 4.1.1: a token */
+
+    for (i = 0; i < value[1].len; i++) {
+        if (value[1].data[i] <= ' ' || value[1].data[i] >= 0x7f
+            || ngx_strchr("()<>@,;:\\\"/[]?={}", value[1].data[i]))
+        {
+            break;
+        }
+    }
+
+    if (i == 0 || i < value[1].len) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "nchat_cookie: \"%V\" cannot be a cookie's name",
+                           &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
     conf->cookie = value[1];
 
     if (cf->args->nelts == 3) {
@@ -442,6 +461,15 @@ nchat_directives_check(ngx_conf_t *cf)
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "nchat needs its database: add \"nchat_postgres "
                            "<connection string>;\" to the http block");
+        return NGX_ERROR;
+    }
+
+    /* sessions are forgotten some time after their refresh tokens ended */
+
+    if (conf->access_life < 1 || conf->access_life > conf->refresh_life) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "nchat_token_lifetime: access tokens must live for "
+                           "1s at least, and no longer than refresh tokens");
         return NGX_ERROR;
     }
 

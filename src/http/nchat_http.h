@@ -253,6 +253,16 @@ nchat_role_e nchat_role_parse(const ngx_str_t *name);
  */
 ngx_int_t nchat_access(nchat_ctx_t *ctx);
 
+/* Whose page made a browser send this request. */
+
+typedef enum {
+    NCHAT_ORIGIN_UNSAID = 0,       /* no browser, or a very old one */
+    NCHAT_ORIGIN_SAME,
+    NCHAT_ORIGIN_OTHER
+} nchat_origin_e;
+
+nchat_origin_e nchat_access_origin(nchat_ctx_t *ctx);
+
 
 /* nchat_limit.c */
 

@@ -9,6 +9,7 @@
 
 
 static ngx_int_t nchat_identity_token(nchat_ctx_t *ctx, ngx_str_t *token);
+static ngx_uint_t nchat_identity_user(nchat_ctx_t *ctx);
 
 
 static const ngx_str_t  nchat_roles[] = {
@@ -78,16 +79,48 @@ nchat_identity(nchat_ctx_t *ctx)
         return;
     }
 
+    if (nchat_identity_user(ctx)) {
+        caller->valid = 1;
+
+    } else {
+        caller->bad = 1;
+    }
+}
+
+
+/*
+ * Whether one of our own access tokens is good as far as one can tell without
+ * I/O.  A token is no older than a lifetime, whatever it was when it was
+ * signed: for longer the zone does not remember what has ended.  And who holds
+ * an ended one must not use up its user's requests.
+ */
+
+static ngx_uint_t
+nchat_identity_user(nchat_ctx_t *ctx)
+{
+    u_char           sid[NCHAT_UUID_SIZE];
+    nchat_caller_t  *caller;
+
+    caller = &ctx->caller;
+
+    if (caller->claims.iat + ctx->conf->access_life + NCHAT_JWT_SKEW
+        <= ngx_time())
+    {
+        return 0;
+    }
+
     caller->role = nchat_role_parse(&caller->claims.role);
 
     if (caller->role == NCHAT_ROLE_NONE
-        || nchat_uuid_parse(&caller->claims.sub, caller->user) != NGX_OK)
+        || nchat_uuid_parse(&caller->claims.sub, caller->user) != NGX_OK
+        || nchat_uuid_parse(&caller->claims.sid, sid) != NGX_OK)
     {
-        caller->bad = 1;
-        return;
+        return 0;
     }
 
-    caller->valid = 1;
+    return nchat_session_get(ctx->conf->zone, caller->user, sid,
+                             caller->claims.ver)
+           != NCHAT_SESSION_ENDED;
 }
 
 
