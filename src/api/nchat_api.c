@@ -77,6 +77,10 @@ nchat_route_t  nchat_routes[] = {
     route("/api/audit", DELETE, ADMIN, DEFAULT, JSON, nchat_api_audit_delete),
     route("/api/audit/verify", GET, ADMIN, DEFAULT, NONE,
           nchat_api_audit_verify),
+    route("/api/audit/export", GET, ADMIN, DEFAULT, NONE,
+          nchat_api_export_get),
+    route("/api/audit/export", POST, ADMIN, DEFAULT, MAYBE,
+          nchat_api_export_post),
 };
 
 

@@ -63,6 +63,7 @@ typedef enum {
 typedef struct nchat_db_s       nchat_db_t;
 typedef struct nchat_db_op_s    nchat_db_op_t;
 typedef struct nchat_db_conn_s  nchat_db_conn_t;
+typedef struct nchat_db_copy_s  nchat_db_copy_t;
 
 typedef void (*nchat_db_done_pt)(nchat_db_op_t *op);
 
@@ -74,6 +75,7 @@ struct nchat_db_op_s {
     nchat_lane_e        lane;
 
     const char         *values[NCHAT_DB_PARAMS];
+    nchat_db_copy_t    *copy;       /* nchat_db_copy.h; else NULL */
 
     nchat_db_done_pt    done;
     void               *data;       /* the caller's */

@@ -361,6 +361,11 @@ nchat_db_conn_send(nchat_db_conn_t *conn, nchat_db_op_t *op)
     ngx_queue_insert_tail(&conn->inflight, &op->queue);
     nchat_db_conn_inflight(conn, 1);
 
+    if (op->copy) {
+        nchat_db_copy_begin(conn, op);
+        return;
+    }
+
     word = &conn->prepared[stmt->index / 64];
     bit = (uint64_t) 1 << (stmt->index % 64);
 
@@ -463,7 +468,9 @@ nchat_db_conn_timer_handler(ngx_event_t *ev)
         op = ngx_queue_data(ngx_queue_head(&conn->inflight), nchat_db_op_t,
                             queue);
 
-        if ((ngx_msec_int_t) (op->deadline - ngx_current_msec) > 0) {
+        if ((ngx_msec_int_t) (op->deadline - ngx_current_msec) > 0
+            || (op->copy && nchat_db_copy_patience(op->copy)))
+        {
             nchat_db_conn_timer(conn);
             return;
         }
@@ -542,6 +549,7 @@ nchat_db_conn_close(nchat_db_conn_t *conn)
 
     pg = conn->pg;
     conn->pg = NULL;
+    conn->copy = NULL;
 
     nchat_db_conn_state(conn, NCHAT_CONN_DOWN);
 

@@ -5,6 +5,7 @@
 
 
 #include "nchat_db.h"
+#include "nchat_db_copy.h"
 
 
 /* reconnects back off from the first to the second, in milliseconds */
@@ -39,6 +40,8 @@ struct nchat_db_conn_s {
     ngx_queue_t           inflight;
     ngx_uint_t            ninflight;
 
+    nchat_db_copy_t      *copy;       /* what it is taken by, or NULL */
+
     nchat_conn_state_e    state;
     void                 *resolving;
     uint64_t              prepared[NCHAT_DB_STMTS / 64];
@@ -61,6 +64,7 @@ struct nchat_lane_s {
 
     ngx_queue_t           waiting;
     ngx_uint_t            nwaiting;
+    ngx_uint_t            ncopies;    /* waiting and running */
     ngx_event_t           timer;      /* the head's deadline in the queue */
 
     unsigned              open:1;
@@ -98,6 +102,15 @@ void nchat_db_conn_state(nchat_db_conn_t *conn, nchat_conn_state_e state);
 void nchat_db_conn_read_handler(ngx_event_t *rev);
 void nchat_db_conn_write_handler(ngx_event_t *wev);
 void nchat_db_conn_flush(nchat_db_conn_t *conn);
+nchat_db_status_e nchat_db_classify(nchat_db_conn_t *conn, nchat_db_op_t *op);
+
+/* nchat_db_copy.c */
+
+void nchat_db_copy_begin(nchat_db_conn_t *conn, nchat_db_op_t *op);
+void nchat_db_copy_read(nchat_db_conn_t *conn);
+void nchat_db_copy_drop(nchat_db_conn_t *conn);
+void nchat_db_copy_gone(nchat_db_copy_t *copy);
+ngx_uint_t nchat_db_copy_patience(nchat_db_copy_t *copy);
 
 /* nchat_db_pool.c */
 

@@ -5,7 +5,8 @@
 
 static void nchat_db_lane_open(nchat_db_t *db, nchat_lane_e id,
     const char *name, nchat_conninfo_t *info);
-static nchat_db_conn_t *nchat_db_lane_pick(nchat_lane_t *lane);
+static nchat_db_conn_t *nchat_db_lane_pick(nchat_lane_t *lane,
+    nchat_db_op_t *op);
 static void nchat_db_lane_refuse(nchat_lane_t *lane, nchat_db_status_e status);
 static void nchat_db_lane_timer(nchat_lane_t *lane);
 static void nchat_db_lane_timer_handler(ngx_event_t *ev);
@@ -377,6 +378,10 @@ nchat_db_op_done(nchat_db_op_t *op, nchat_db_status_e status)
         op->done(op);
     }
 
+    if (op->copy) {
+        nchat_db_copy_gone(op->copy);
+    }
+
     if (op->result) {
         PQclear(op->result);
     }
@@ -396,16 +401,17 @@ nchat_db_lane_run(nchat_lane_t *lane)
 
     while (!ngx_queue_empty(&lane->waiting)) {
 
-        conn = nchat_db_lane_pick(lane);
+        q = ngx_queue_head(&lane->waiting);
+        op = ngx_queue_data(q, nchat_db_op_t, queue);
+
+        conn = nchat_db_lane_pick(lane, op);
         if (conn == NULL) {
             break;
         }
 
-        q = ngx_queue_head(&lane->waiting);
         ngx_queue_remove(q);
         lane->nwaiting--;
 
-        op = ngx_queue_data(q, nchat_db_op_t, queue);
         nchat_db_conn_send(conn, op);
     }
 
@@ -419,7 +425,7 @@ nchat_db_lane_run(nchat_lane_t *lane)
  */
 
 static nchat_db_conn_t *
-nchat_db_lane_pick(nchat_lane_t *lane)
+nchat_db_lane_pick(nchat_lane_t *lane, nchat_db_op_t *op)
 {
     ngx_uint_t        i;
     nchat_db_conn_t  *conn, *best;
@@ -430,7 +436,8 @@ nchat_db_lane_pick(nchat_lane_t *lane)
         conn = &lane->conns[i];
 
         if (conn->state != NCHAT_CONN_READY || conn->broken
-            || conn->ninflight >= lane->depth)
+            || conn->ninflight >= lane->depth
+            || (op->copy && conn->busy))
         {
             continue;
         }

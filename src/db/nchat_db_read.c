@@ -7,8 +7,6 @@ static void nchat_db_conn_results(nchat_db_conn_t *conn);
 static void nchat_db_conn_result(nchat_db_conn_t *conn, PGresult *result);
 static void nchat_db_conn_finish(nchat_db_conn_t *conn);
 static void nchat_db_conn_notifies(nchat_db_conn_t *conn);
-static nchat_db_status_e nchat_db_classify(nchat_db_conn_t *conn,
-    nchat_db_op_t *op);
 static ngx_uint_t nchat_db_transient(const char *sqlstate);
 
 
@@ -42,6 +40,19 @@ nchat_db_conn_read_handler(ngx_event_t *rev)
     conn = c->data;
     lane = conn->lane;
 
+    if (conn->copy) {
+        conn->busy = 1;
+        nchat_db_copy_read(conn);
+        conn->busy = 0;
+
+        if (conn->copy && conn->copy->op->cancelled) {
+            nchat_db_copy_drop(conn);
+            return;
+        }
+
+        goto done;
+    }
+
     if (!conn->broken && PQconsumeInput(conn->pg) != 1) {
         conn->broken = 1;
     }
@@ -55,6 +66,8 @@ nchat_db_conn_read_handler(ngx_event_t *rev)
     conn->busy = 1;
     nchat_db_conn_results(conn);
     conn->busy = 0;
+
+done:
 
     if (conn->broken || PQstatus(conn->pg) == CONNECTION_BAD) {
         nchat_db_conn_fail(conn, "was lost");
@@ -244,7 +257,7 @@ nchat_db_conn_finish(nchat_db_conn_t *conn)
 
 /* Errors are decided by SQLSTATE alone: texts are translated. */
 
-static nchat_db_status_e
+nchat_db_status_e
 nchat_db_classify(nchat_db_conn_t *conn, nchat_db_op_t *op)
 {
     const char              *state, *text;

@@ -183,6 +183,7 @@ struct nchat_ctx_s {
     nchat_task_t        *task;
 
     nchat_webhook_t     *webhook;          /* in the limit class webhook */
+    struct nchat_stream_s  *stream;        /* nchat_stream.h */
     void                *data;             /* the endpoint's own */
     void                *sub;              /* of a subrequest it waits for */
     uint64_t             started;          /* nchat_monotonic_us */
@@ -314,6 +315,10 @@ ngx_str_t nchat_limit_prefix(nchat_ctx_t *ctx);
  */
 void nchat_query(nchat_ctx_t *ctx, nchat_stmt_t *stmt, const ngx_str_t *params,
     ngx_uint_t n, nchat_result_pt done);
+
+/* Answers with what became of a statement that failed; name: of that. */
+void nchat_query_refuse(nchat_ctx_t *ctx, nchat_db_status_e status,
+    const char *name);
 
 /* The usual done(): columns status and body become the answer. */
 void nchat_query_reply(nchat_ctx_t *ctx, PGresult *result);

@@ -4,7 +4,6 @@
 
 
 static void nchat_query_done(nchat_db_op_t *op);
-static void nchat_query_failed(nchat_ctx_t *ctx, nchat_db_op_t *op);
 static PGresult *nchat_query_keep(ngx_http_request_t *r, nchat_db_op_t *op);
 static void nchat_query_clear(void *data);
 
@@ -61,7 +60,7 @@ nchat_query_done(nchat_db_op_t *op)
     ngx_http_set_log_request(c->log, r);
 
     if (op->status != NCHAT_DB_OK) {
-        nchat_query_failed(ctx, op);
+        nchat_query_refuse(ctx, op->status, op->stmt->name);
 
     } else {
         result = nchat_query_keep(r, op);
@@ -80,10 +79,11 @@ nchat_query_done(nchat_db_op_t *op)
 }
 
 
-static void
-nchat_query_failed(nchat_ctx_t *ctx, nchat_db_op_t *op)
+void
+nchat_query_refuse(nchat_ctx_t *ctx, nchat_db_status_e status,
+    const char *name)
 {
-    switch (op->status) {
+    switch (status) {
 
     case NCHAT_DB_TIMEOUT:
         nchat_reply_error(ctx, NCHAT_E_TIMEOUT,
@@ -97,7 +97,7 @@ nchat_query_failed(nchat_ctx_t *ctx, nchat_db_op_t *op)
         return;
 
     default:
-        nchat_reply_internal(ctx, op->stmt->name);
+        nchat_reply_internal(ctx, name);
     }
 }
 
