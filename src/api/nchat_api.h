@@ -51,9 +51,10 @@ void nchat_api_audit_list(nchat_ctx_t *ctx);
 void nchat_api_audit_delete(nchat_ctx_t *ctx);
 void nchat_api_audit_verify(nchat_ctx_t *ctx);
 
-void nchat_api_preview(nchat_ctx_t *ctx);
 void nchat_api_export_get(nchat_ctx_t *ctx);
 void nchat_api_export_post(nchat_ctx_t *ctx);
+
+void nchat_api_preview(nchat_ctx_t *ctx);
 
 
 #endif /* _NCHAT_API_H_INCLUDED_ */
