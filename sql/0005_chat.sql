@@ -198,9 +198,9 @@ CREATE FUNCTION nchat_class_unspaced() RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     SELECT '\u0e01-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u2e80-\u2fdf'
-           '\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3038-\u303c\u3041-\u30fa'
-           '\u30fc-\u312f\u3131-\u31ff\u3400-\u9fff\ua960-\ua97f\uac00-\ud7ff'
-           '\uf900-\ufaff\uff66-\uff9f\U0001b000-\U0001b2ff'
+           '\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3038-\u303c\u3041-\u3096'
+           '\u309d-\u30fa\u30fc-\u312f\u3131-\u31ff\u3400-\u9fff\ua960-\ua97f'
+           '\uac00-\ud7ff\uf900-\ufaff\uff66-\uff9f\U0001b000-\U0001b2ff'
            '\U00020000-\U0003ffff'
 $$;
 
@@ -218,9 +218,9 @@ CREATE FUNCTION nchat_class_punctuation() RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     SELECT '\u0080-\u00a9\u00ab-\u00b1\u00b4\u00b6-\u00b8\u00bb-\u00bf\u00d7'
-           '\u00f7\u2000-\u206f\u20a0-\u20cf\u3000-\u3004\u3008-\u3020\u3030'
-           '\u303d-\u3040\u30fb\ue000-\uf8ff\ufe00-\ufe6f\uff00-\uff0f'
-           '\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65\ufff0-\uffff'
+           '\u00f7\u2000-\u206f\u20a0-\u20cf\u3000-\u3004\u3008-\u3020\u302a-'
+           '\u3030\u303d-\u3040\u3099-\u309c\u30fb\ue000-\uf8ff\ufe00-\ufe6f'
+           '\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65\ufff0-\uffff'
            '\U0001f3fb-\U0001f3ff\U000e0000-\U0010ffff'
 $$;
 

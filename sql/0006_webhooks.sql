@@ -236,7 +236,8 @@ BEGIN
 
     ELSIF char_length(p_idempotency_key) NOT BETWEEN 1 AND 255 THEN
         status := 400;
-        c.error := 'Validation failed: Idempotency-Key must be 1-255 characters';
+        c.error := 'Validation failed: Idempotency-Key must be 1-255 '
+                   'characters';
         body := nchat_error_body('VALIDATION_ERROR', c.error,
             '{"field": "Idempotency-Key", "constraint": "length"}');
         p_idempotency_key := NULL;
@@ -504,7 +505,8 @@ LANGUAGE sql STABLE
 AS $$
     SELECT 200, jsonb_build_object('webhooks',
                coalesce(jsonb_agg(nchat_webhook_json(w.id)
-                                  ORDER BY w.created_at DESC, w.id), '[]'))::text
+                                  ORDER BY w.created_at DESC, w.id),
+                        '[]'))::text
       FROM webhooks w WHERE w.deleted_at IS NULL
 $$;
 

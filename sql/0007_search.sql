@@ -180,7 +180,7 @@ $$;
 
 CREATE FUNCTION nchat_search_term(p_text text, OUT norm text,
                                   OUT phrase tsquery, OUT conjunction tsquery)
-LANGUAGE plpgsql IMMUTABLE
+LANGUAGE plpgsql IMMUTABLE SET client_min_messages = warning
 AS $$
 DECLARE
     v_unspaced  text := '[' || nchat_class_unspaced() || ']';
@@ -195,13 +195,13 @@ BEGIN
     END IF;
 
     FOREACH v_word IN ARRAY string_to_array(norm, ' ') LOOP
-        IF char_length(v_word) = 1 AND v_word ~ v_unspaced THEN
-            v_query := (quote_literal(v_word) || ':*')::tsquery;
-        ELSE
-            v_query := phraseto_tsquery('public.nchat', v_word);
-        END IF;
+        v_query := phraseto_tsquery('public.nchat', v_word);
 
         CONTINUE WHEN numnode(v_query) = 0;
+
+        IF char_length(v_word) = 1 AND v_word ~ v_unspaced THEN
+            v_query := (quote_literal(v_word) || ':*')::tsquery;
+        END IF;
 
         phrase := coalesce(phrase <-> v_query, v_query);
         conjunction := coalesce(conjunction && v_query, v_query);
@@ -328,7 +328,8 @@ DECLARE
 BEGIN
     v_words := ARRAY(
         SELECT DISTINCT w
-          FROM regexp_split_to_table(lower(v_text), '(?!' || v_word || ').') AS w
+          FROM regexp_split_to_table(lower(v_text), '(?!' || v_word || ').')
+               AS w
          WHERE w <> '');
     v_literals := ARRAY(
         SELECT m[1]
@@ -406,8 +407,8 @@ BEGIN
                 q.channels := q.channels || lower(ltrim(v_text, '#'));
             END IF;
 
-        ELSIF (v_operator = 'has' AND lower(v_text) IN ('link', 'file', 'image'))
-              OR (v_operator = 'is' AND lower(v_text) IN ('pinned', 'starred'))
+        ELSIF v_operator = 'has' AND lower(v_text) IN ('link', 'file', 'image')
+              OR v_operator = 'is' AND lower(v_text) IN ('pinned', 'starred')
         THEN
             IF v_not THEN
                 q.not_flags := q.not_flags || lower(v_text);

@@ -41,9 +41,9 @@ AS $$
                 ELSE 'score, at DESC, id' END
 $$;
 
--- nchat_search_walk(): the newest matches, or the oldest, window by window, until
--- nchat_search_cap() are found, time is over, or four times as many rows were
--- looked at.
+-- nchat_search_walk(): the newest matches, or the oldest, window by window,
+-- until nchat_search_cap() are found, time is over, or four times as many rows
+-- were looked at.
 --
 --     p_step   from nchat_search_step()
 --     p_level  of the first window, see below
@@ -266,10 +266,10 @@ AS $$
      WHERE k.flag = ANY ($1)
 $$;
 
--- How well a name fits, as nchat_search_name() has it: 1 the same, 0.95 its first
--- words, 0.9 words within, 0.85 its beginning, 0.8 the beginning of a word, 0.7
--- any part, 0.4 what stands in x.search_name only; for similar words half their
--- similarity.
+-- How well a name fits, as nchat_search_name() has it: 1 the same, 0.95 its
+-- first words, 0.9 words within, 0.85 its beginning, 0.8 the beginning of a
+-- word, 0.7 any part, 0.4 what stands in x.search_name only; for similar words
+-- half their similarity.
 
 CREATE FUNCTION nchat_search_score(q nchat_query, p_name text) RETURNS text
 LANGUAGE sql IMMUTABLE
@@ -469,7 +469,8 @@ BEGIN
                OR 'starred' = ANY (q.flags) AND s.caller IS NULL)
        OR p_kind = 'files'
           AND (q.words AND q.names IS NULL
-               OR q.flags && '{link,pinned,starred}' OR 'file' = ANY (q.not_flags))
+               OR q.flags && '{link,pinned,starred}'
+               OR 'file' = ANY (q.not_flags))
        OR p_kind IN ('users', 'channels') AND (q.narrowed OR q.names IS NULL)
        OR p_kind = 'users' AND s.channels IS NOT NULL
        OR p_kind = 'channels' AND s.people IS NOT NULL
@@ -480,6 +481,8 @@ BEGIN
     IF p_kind = 'messages' THEN
         r := nchat_search_messages(q, s);
     ELSE
+        PERFORM set_config('pg_trgm.word_similarity_threshold', '0.5', true);
+
         FOREACH v_names IN ARRAY ARRAY[q.names, q.alike] LOOP
             CASE p_kind
                 WHEN 'files' THEN r := nchat_search_files(q, s, v_names);

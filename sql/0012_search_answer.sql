@@ -23,7 +23,8 @@ BEGIN
      WHERE u.id = p_caller AND u.status = 'active' AND u.role <> 'guest';
 
     s.mine := ARRAY(
-        SELECT c.id FROM channel_members m JOIN channels c ON c.id = m.channel_id
+        SELECT c.id
+          FROM channel_members m JOIN channels c ON c.id = m.channel_id
          WHERE m.user_id = s.caller AND c.type <> 'public');
 
     s.keys := ARRAY[nchat_key_flag(1)];
@@ -301,8 +302,8 @@ AS $$
                                  ($2).name_pattern, NULL, 240) AS d
          WHERE h.kind = 'channels'
     )
-    SELECT coalesce(string_agg(json_strip_nulls(i.item)::text, ',' ORDER BY i.n),
-                    '')
+    SELECT coalesce(string_agg(json_strip_nulls(i.item)::text, ','
+                               ORDER BY i.n), '')
       FROM items i
 $$;
 
@@ -358,7 +359,7 @@ DECLARE
     v_capped    boolean := false;
     v_hits      nchat_hit[] := '{}';
 BEGIN
-    p_query := btrim(p_query, E' \t\r\n\f\v\u00a0\u3000');
+    p_query := btrim(p_query, E' \t\r\n\f\x0b\u00a0\u3000');
     p_limit := least(coalesce(p_limit, 20), 100);
     p_offset := coalesce(p_offset, 0);
     v_types := nchat_search_types(p_types, v_kinds);
@@ -390,8 +391,9 @@ BEGIN
                                 'sortOrder must be asc or desc')
         WHEN p_limit < 1 THEN
             nchat_search_refuse('limit', 'range', 'limit must be at least 1')
-        WHEN p_offset < 0 THEN
-            nchat_search_refuse('offset', 'range', 'offset must be at least 0')
+        WHEN p_offset NOT BETWEEN 0 AND 9007199254740991 THEN
+            nchat_search_refuse('offset', 'range',
+                                'offset must be from 0 to 2^53 - 1')
         END;
 
     IF body IS NULL THEN
@@ -419,7 +421,7 @@ BEGIN
     s.by_date := coalesce(p_sort_by = 'date', false);
     s.descending := coalesce(p_sort_order <> 'asc', true);
     s.newest_first := s.descending OR NOT s.by_date;
-    s.wanted := least(p_offset + p_limit, nchat_search_cap());
+    s.wanted := least(p_offset, nchat_search_cap()) + p_limit;
 
     FOREACH v_kind IN ARRAY v_types LOOP
         r := nchat_search_kind(v_kind, q, s);
@@ -440,7 +442,7 @@ BEGIN
     IF p_shape = 'items' THEN
         body := '{"items":[' || body || '],"total":' || v_total
             || ',"page":' || p_offset / p_limit + 1 || ',"limit":' || p_limit
-            || ',"hasMore":' || (p_offset + p_limit < v_total);
+            || ',"hasMore":' || (p_limit < v_total - p_offset);
     ELSE
         body := '{"results":[' || body || '],"totals":'
             || (v_totals || jsonb_build_object('total', v_total))
@@ -448,7 +450,7 @@ BEGIN
             || ',"types":' || to_json(v_types)
             || ',"pagination":{"total":' || v_total || ',"limit":' || p_limit
             || ',"offset":' || p_offset
-            || ',"hasMore":' || (p_offset + p_limit < v_total) || '}';
+            || ',"hasMore":' || (p_limit < v_total - p_offset) || '}';
     END IF;
 
     body := body || CASE WHEN v_capped THEN ',"totalCapped":true}' ELSE '}' END;
