@@ -128,6 +128,20 @@ put_api() {
     fi
 }
 
+# The system's name servers as nginx writes them; it knows no zones.
+name_servers() {
+    awk '$1 == "nameserver" && $2 !~ /%/ {
+             print $2 ~ /:/ ? "[" $2 "]" : $2
+         }' /etc/resolv.conf 2>/dev/null | head -n 3 | tr '\n' ' '
+}
+
+put_resolver() {
+    local servers
+
+    servers=$(name_servers)
+    [ -z "$servers" ] || put resolver "resolver  ${servers% }"
+}
+
 put_outbound() {
     local allow allowed=${NCHAT_FETCH_ALLOW:-}
 
@@ -154,6 +168,7 @@ render() {
     (
         umask 077
         {
+            put_resolver
             put_process
             put_listen
             put_paths

@@ -81,6 +81,11 @@ nchat_route_t  nchat_routes[] = {
           nchat_api_export_get),
     route("/api/audit/export", POST, ADMIN, DEFAULT, MAYBE,
           nchat_api_export_post),
+
+    /* outbound */
+
+    route("/api/link-preview", GET, OPTIONAL, DEFAULT, NONE,
+          nchat_api_preview),
 };
 
 

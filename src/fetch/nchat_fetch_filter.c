@@ -18,6 +18,7 @@ static ngx_int_t nchat_fetch_encoding(nchat_fetch_t *f,
     ngx_http_upstream_t *u);
 static ngx_int_t nchat_fetch_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
+static void nchat_fetch_enough(ngx_http_upstream_t *u);
 static ngx_int_t nchat_fetch_take(nchat_fetch_t *f, u_char *p, size_t len);
 static ngx_int_t nchat_fetch_inflated(void *data, u_char *p, size_t len);
 static ngx_int_t nchat_fetch_decide(nchat_fetch_t *f,
@@ -191,7 +192,10 @@ nchat_fetch_encoding(nchat_fetch_t *f, ngx_http_upstream_t *u)
 }
 
 
-/* Takes everything and passes nothing on: no byte of it is for the client. */
+/*
+ * Takes everything and passes nothing on: no byte of it is for the client.
+ * An error from here would be taken for the client's connection being broken.
+ */
 
 static ngx_int_t
 nchat_fetch_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
@@ -210,18 +214,19 @@ nchat_fetch_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     for ( /* void */ ; in; in = in->next) {
         b = in->buf;
 
-        if (f->sub != r || f->decided) {
-            return NGX_ERROR;
-        }
-
         p = b->pos;
         len = ngx_buf_in_memory(b) ? (size_t) (b->last - b->pos) : 0;
 
         b->pos = b->last;
         b->file_pos = b->file_last;
 
+        if (f->sub != r || f->decided) {
+            continue;
+        }
+
         if (len && nchat_fetch_take(f, p, len) != NGX_OK) {
-            return NGX_ERROR;
+            nchat_fetch_enough(r->upstream);
+            continue;
         }
 
         /* nginx's end of a complete answer: not of one that broke off */
@@ -232,6 +237,21 @@ nchat_fetch_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     }
 
     return NGX_OK;
+}
+
+
+/* As if the answer had ended here; its connection is of no more use. */
+
+static void
+nchat_fetch_enough(ngx_http_upstream_t *u)
+{
+    u->length = 0;
+    u->keepalive = 0;
+
+    if (u->pipe) {
+        u->pipe->length = 0;
+        u->pipe->upstream_done = 1;
+    }
 }
 
 

@@ -7,6 +7,8 @@
 #include "nchat_fetch.h"
 #include "nchat_fetch_conf.h"
 
+#include <libxml/parser.h>
+
 
 #define NCHAT_FETCH_KEY_MAX  1024
 
@@ -18,6 +20,8 @@ typedef struct {
 
 static void *nchat_fetch_create_main_conf(ngx_conf_t *cf);
 static void *nchat_fetch_create_loc_conf(ngx_conf_t *cf);
+static ngx_int_t nchat_fetch_init_process(ngx_cycle_t *cycle);
+static void nchat_fetch_exit_process(ngx_cycle_t *cycle);
 static char *nchat_fetch_location(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *nchat_fetch_allow(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -87,10 +91,10 @@ ngx_module_t  ngx_http_nchat_fetch_module = {
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
     NULL,                                  /* init module */
-    NULL,                                  /* init process */
+    nchat_fetch_init_process,              /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
-    NULL,                                  /* exit process */
+    nchat_fetch_exit_process,              /* exit process */
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
@@ -127,6 +131,24 @@ static void *
 nchat_fetch_create_loc_conf(ngx_conf_t *cf)
 {
     return ngx_pcalloc(cf->pool, sizeof(nchat_fetch_loc_conf_t));
+}
+
+
+/* libxml2 prepares itself once, before anybody parses. */
+
+static ngx_int_t
+nchat_fetch_init_process(ngx_cycle_t *cycle)
+{
+    xmlInitParser();
+
+    return NGX_OK;
+}
+
+
+static void
+nchat_fetch_exit_process(ngx_cycle_t *cycle)
+{
+    xmlCleanupParser();
 }
 
 
