@@ -2,9 +2,9 @@
  * Files in a bucket of S3 or a compatible service.  Clients send and fetch
  * them there, by URLs that are presigned here.
  *
- * A PUT's size, type and "If-None-Match: *" are signed with it, so a URL takes
- * exactly the file that was announced, and, of services that know the latter,
- * only once.
+ * A PUT's size and type are signed with it, so a URL takes exactly the file
+ * that was announced.  With "once=on" it is taken only once: "If-None-Match: *"
+ * is signed, too, which AWS and others know, but not every service does.
  */
 
 #include "nchat_store_s3.h"
@@ -113,7 +113,7 @@ nchat_s3_words(ngx_conf_t *cf, nchat_s3_t *s3, ngx_str_t *words, ngx_uint_t n,
 {
     size_t       len;
     ngx_uint_t   i, j;
-    ngx_str_t    style;
+    ngx_str_t    style, once;
 
     const struct {
         const char  *name;
@@ -124,10 +124,12 @@ nchat_s3_words(ngx_conf_t *cf, nchat_s3_t *s3, ngx_str_t *words, ngx_uint_t n,
         { "region=", &s3->key.region },
         { "key_file=", key_file },
         { "style=", &style },
+        { "once=", &once },
         { NULL, NULL }
     };
 
     ngx_str_set(&style, "path");
+    ngx_str_set(&once, "off");
 
     for (i = 0; i < n; i++) {
         for (j = 0; known[j].name; j++) {
@@ -146,8 +148,8 @@ nchat_s3_words(ngx_conf_t *cf, nchat_s3_t *s3, ngx_str_t *words, ngx_uint_t n,
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                "nchat_storage: unknown parameter \"%V\"",
                                &words[i]);
-            return "\"s3\" knows endpoint=, bucket=, region=, style= and "
-                   "key_file=";
+            return "\"s3\" knows endpoint=, bucket=, region=, style=, once= "
+                   "and key_file=";
         }
     }
 
@@ -156,6 +158,13 @@ nchat_s3_words(ngx_conf_t *cf, nchat_s3_t *s3, ngx_str_t *words, ngx_uint_t n,
 
     } else if (style.len != 4 || ngx_strncmp(style.data, "path", 4) != 0) {
         return "style= must be \"path\" or \"virtual\"";
+    }
+
+    if (once.len == 2 && ngx_strncmp(once.data, "on", 2) == 0) {
+        s3->once = 1;
+
+    } else if (once.len != 3 || ngx_strncmp(once.data, "off", 3) != 0) {
+        return "once= must be \"on\" or \"off\"";
     }
 
     return NULL;
@@ -333,9 +342,11 @@ nchat_s3_target(nchat_ctx_t *ctx, const nchat_file_t *file, time_t expires,
     nchat_target_t *target)
 {
     u_char                  size[NGX_OFF_T_LEN];
+    nchat_s3_t             *s3;
     nchat_sigv4_pair_t      headers[4];
     nchat_sigv4_request_t   request;
 
+    s3 = ctx->conf->files->data;
     ngx_memzero(&request, sizeof(nchat_sigv4_request_t));
 
     ngx_str_set(&headers[1].name, "content-length");
@@ -349,7 +360,7 @@ nchat_s3_target(nchat_ctx_t *ctx, const nchat_file_t *file, time_t expires,
     ngx_str_set(&headers[3].value, "*");
 
     request.headers = headers;
-    request.nheaders = 4;
+    request.nheaders = s3->once ? 4 : 3;
 
     target->headers.data = ngx_pnalloc(ctx->request->pool,
                                        sizeof("\"Content-Type\":\"\","
@@ -360,14 +371,14 @@ nchat_s3_target(nchat_ctx_t *ctx, const nchat_file_t *file, time_t expires,
     }
 
     target->headers.len = ngx_sprintf(target->headers.data,
-                                      "\"Content-Type\":\"%V\","
-                                      "\"If-None-Match\":\"*\"",
-                                      &file->mime->type)
+                                      "\"Content-Type\":\"%V\"%s",
+                                      &file->mime->type,
+                                      s3->once ? ",\"If-None-Match\":\"*\""
+                                               : "")
                           - target->headers.data;
 
-    return nchat_s3_presign(ctx->request->pool, ctx->conf->files->data, "PUT",
-                            &file->key, &request, expires - ngx_time(),
-                            &target->url);
+    return nchat_s3_presign(ctx->request->pool, s3, "PUT", &file->key,
+                            &request, expires - ngx_time(), &target->url);
 }
 
 

@@ -18,6 +18,7 @@ typedef struct {
     ngx_str_t            host;          /* with the bucket, if it goes there */
     ngx_str_t            prefix;        /* "/bucket", if it goes there */
     ngx_uint_t           virtual_host;
+    ngx_uint_t           once;          /* PUTs never overwrite */
     nchat_sigv4_key_t    key;
 } nchat_s3_t;
 
