@@ -54,7 +54,10 @@ static const ngx_str_t  nchat_search_orders[] = {
 };
 
 
-/* Lengths are SQL's to check, since it trims by more than ASCII's blanks. */
+/*
+ * SQL checks the query's length, since it trims by more than ASCII's blanks,
+ * and dates, since it knows times to the microsecond.
+ */
 
 static const nchat_check_t  nchat_search_fields[] = {
     NCHAT_CHECK_STR("query", offsetof(nchat_search_t, query), 0, 0,
@@ -65,9 +68,8 @@ static const nchat_check_t  nchat_search_fields[] = {
                      1000, 0),
     NCHAT_CHECK_STRS("userIds", offsetof(nchat_search_t, user_ids), 0, 1000,
                      0),
-    NCHAT_CHECK_DATE("dateFrom", offsetof(nchat_search_t, date_from), 0),
-    NCHAT_CHECK_DATE("dateTo", offsetof(nchat_search_t, date_to),
-                     NCHAT_UPPER_DAY),
+    NCHAT_CHECK_STR("dateFrom", offsetof(nchat_search_t, date_from), 0, 0, 0),
+    NCHAT_CHECK_STR("dateTo", offsetof(nchat_search_t, date_to), 0, 0, 0),
     NCHAT_CHECK_ENUM("sortBy", offsetof(nchat_search_t, sort_by),
                      nchat_search_sorts, 0),
     NCHAT_CHECK_ENUM("sortOrder", offsetof(nchat_search_t, sort_order),
