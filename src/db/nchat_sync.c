@@ -3,7 +3,9 @@
  * of an earlier commit has come back before it, so a small statement sent
  * every NCHAT_SYNC_TICK tells all workers of the node that what the zone knows
  * of sessions is the whole truth as of the moment it was sent.  When that
- * proof is older than NCHAT_SESSION_FRESH, everybody asks the database.
+ * proof is older than NCHAT_SESSION_FRESH, everybody asks the database.  That
+ * statement also asks whether this session listens at all: a standby, or a
+ * pooler that shares sessions, would otherwise leave us deaf without a word.
  */
 
 #include "nchat_sync.h"
@@ -31,6 +33,7 @@ typedef struct {
 
     unsigned             listening:1;
     unsigned             up:1;        /* the connection lives */
+    unsigned             heard:1;     /* the database says that we listen */
     unsigned             loaded:1;
     unsigned             loading:1;
     unsigned             proving:1;
@@ -50,6 +53,7 @@ static void nchat_sync_lost(void *data);
 static void nchat_sync_notify(void *data, const char *payload);
 static nchat_db_op_t *nchat_sync_send(nchat_sync_t *sync, nchat_stmt_t *stmt,
     nchat_db_done_pt done);
+static void nchat_sync_listen(nchat_sync_t *sync);
 static void nchat_sync_listen_done(nchat_db_op_t *op);
 static void nchat_sync_load_sessions(nchat_sync_t *sync);
 static void nchat_sync_sessions_done(nchat_db_op_t *op);
@@ -76,7 +80,9 @@ static nchat_stmt_t  nchat_sync_config_stmt = {
 };
 
 static nchat_stmt_t  nchat_sync_proof_stmt = {
-    "nchat_proof", "SELECT 1", 0, NCHAT_LANE_LISTEN, 0, 0, 0
+    "nchat_proof",
+    "SELECT 1 FROM pg_listening_channels() c WHERE c = 'nchat'",
+    0, NCHAT_LANE_LISTEN, 0, 0, 0
 };
 
 
@@ -191,7 +197,7 @@ nchat_sync_retry(nchat_sync_t *sync)
     sync->retry_at = ngx_current_msec + NCHAT_SYNC_RETRY;
 
     if (!sync->loaded && !sync->loading) {
-        nchat_sync_load_sessions(sync);
+        nchat_sync_listen(sync);
     }
 
     if (!sync->config_loaded && !sync->config_loading) {
@@ -258,8 +264,6 @@ nchat_sync_ready(void *data)
 {
     nchat_sync_t *sync = data;
 
-    nchat_db_op_t  *op;
-
     sync->up = 1;
     sync->retry_at = ngx_current_msec + NCHAT_SYNC_RETRY;
     sync->proving = 0;
@@ -271,15 +275,8 @@ nchat_sync_ready(void *data)
 
     sync->config_force = 1;
 
-    /* first listen, then load: what changes in between comes twice */
-
-    op = nchat_sync_send(sync, &nchat_sync_listen_stmt,
-                         nchat_sync_listen_done);
-    if (op) {
-        nchat_db_send(op);
-        nchat_sync_load_sessions(sync);
-        nchat_sync_load_config(sync);
-    }
+    nchat_sync_listen(sync);
+    nchat_sync_load_config(sync);
 }
 
 
@@ -289,7 +286,27 @@ nchat_sync_lost(void *data)
     nchat_sync_t *sync = data;
 
     sync->up = 0;
+    sync->heard = 0;
     sync->loaded = 0;
+}
+
+
+/* First listen, then load: what changes in between comes twice. */
+
+static void
+nchat_sync_listen(nchat_sync_t *sync)
+{
+    nchat_db_op_t  *op;
+
+    sync->heard = 0;
+    sync->loaded = 0;
+
+    op = nchat_sync_send(sync, &nchat_sync_listen_stmt,
+                         nchat_sync_listen_done);
+    if (op) {
+        nchat_db_send(op);
+        nchat_sync_load_sessions(sync);
+    }
 }
 
 
@@ -297,6 +314,8 @@ static void
 nchat_sync_listen_done(nchat_db_op_t *op)
 {
     nchat_sync_t *sync = op->data;
+
+    sync->heard = (op->status == NCHAT_DB_OK);
 
     if (op->status == NCHAT_DB_FAILED) {
         ngx_log_error(NGX_LOG_ERR, sync->log, 0,
@@ -364,8 +383,12 @@ nchat_sync_sessions_done(nchat_db_op_t *op)
                           sync->keep);
     }
 
-    sync->loaded = 1;
-    nchat_session_fresh(sync->zone, sync->proof_at);
+    /* who does not listen knows nothing; what failed is tried again */
+
+    if (sync->heard) {
+        sync->loaded = 1;
+        nchat_session_fresh(sync->zone, sync->proof_at);
+    }
 }
 
 
@@ -453,9 +476,20 @@ nchat_sync_proof_done(nchat_db_op_t *op)
 
     sync->proving = 0;
 
-    if (op->status == NCHAT_DB_OK && sync->loaded) {
-        nchat_session_fresh(sync->zone, sync->proof_at);
+    if (op->status != NCHAT_DB_OK || !sync->loaded) {
+        return;
     }
+
+    if (PQntuples(op->result) == 0) {
+        ngx_log_error(NGX_LOG_ERR, sync->log, 0,
+                      "nchat: the session that listens was exchanged; is "
+                      "there a pooler in transaction mode?");
+        sync->heard = 0;
+        sync->loaded = 0;
+        return;
+    }
+
+    nchat_session_fresh(sync->zone, sync->proof_at);
 }
 
 
