@@ -50,34 +50,6 @@ nchat_db_conn_open(nchat_db_conn_t *conn)
 }
 
 
-void
-nchat_db_conn_state(nchat_db_conn_t *conn, nchat_conn_state_e state)
-{
-    ngx_uint_t       i, n[NCHAT_CONN_READY + 1];
-    nchat_lane_t    *lane;
-    nchat_gauges_t  *gauges;
-
-    conn->state = state;
-    lane = conn->lane;
-    gauges = lane->db->gauges;
-
-    if (gauges == NULL) {
-        return;
-    }
-
-    ngx_memzero(n, sizeof(n));
-
-    for (i = 0; i < lane->nconns; i++) {
-        n[lane->conns[i].state]++;
-    }
-
-    gauges->ready[lane->id] = n[NCHAT_CONN_READY];
-    gauges->down[lane->id] = n[NCHAT_CONN_DOWN];
-    gauges->connecting[lane->id] = n[NCHAT_CONN_CONNECTING]
-                                   + n[NCHAT_CONN_RESOLVING];
-}
-
-
 static void
 nchat_db_conn_start(nchat_db_conn_t *conn)
 {
@@ -397,20 +369,6 @@ failed:
 
     conn->broken = 1;
     ngx_post_event(conn->c->read, &ngx_posted_events);
-}
-
-
-void
-nchat_db_conn_inflight(nchat_db_conn_t *conn, ngx_int_t change)
-{
-    nchat_gauges_t  *gauges;
-
-    conn->ninflight += change;
-    gauges = conn->lane->db->gauges;
-
-    if (gauges) {
-        gauges->inflight[conn->lane->id] += change;
-    }
 }
 
 

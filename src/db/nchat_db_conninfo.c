@@ -5,39 +5,7 @@
  * configured, before a reconnect.
  */
 
-#include "nchat_db_int.h"
-
-
-#define NCHAT_CONNINFO_ADDRS  8
-#define NCHAT_CONNINFO_WORDS  64
-
-
-typedef struct {
-    ngx_str_t            name;       /* "" or a path: a Unix socket */
-    ngx_str_t            port;
-    ngx_str_t            given;      /* hostaddr of the string itself */
-    u_char               addrs[NCHAT_CONNINFO_ADDRS][NGX_INET6_ADDRSTRLEN];
-    ngx_uint_t           naddrs;
-    unsigned             lookup:1;
-} nchat_conninfo_host_t;
-
-
-struct nchat_conninfo_s {
-    const char          *words[NCHAT_CONNINFO_WORDS + 1];
-    const char          *values[NCHAT_CONNINFO_WORDS + 1];
-    ngx_uint_t           n;
-    ngx_uint_t           nfixed;     /* what follows is host, hostaddr, port */
-
-    ngx_array_t          hosts;      /* of nchat_conninfo_host_t */
-    u_char              *text[3];    /* host, hostaddr, port: rebuilt */
-    size_t               size;
-
-    ngx_resolver_ctx_t  *ctx;
-    ngx_uint_t           next;       /* the host that is looked up */
-    nchat_db_conn_t     *conn;       /* who waits for it */
-    void               (*done)(nchat_db_conn_t *conn);
-    ngx_msec_t           refreshed;
-};
+#include "nchat_db_conninfo.h"
 
 
 static char *nchat_conninfo_parse(ngx_conf_t *cf, ngx_str_t *text,
@@ -50,15 +18,36 @@ static ngx_str_t nchat_conninfo_item(ngx_str_t *list, ngx_uint_t i);
 static ngx_uint_t nchat_conninfo_count(ngx_str_t *list);
 static char *nchat_conninfo_resolve(ngx_conf_t *cf,
     nchat_conninfo_host_t *host);
-static void nchat_conninfo_add_addr(nchat_conninfo_host_t *host,
-    struct sockaddr *sockaddr, socklen_t socklen);
 static char *nchat_conninfo_password(ngx_conf_t *cf, nchat_conninfo_t *info);
-static void nchat_conninfo_rebuild(nchat_conninfo_t *info);
 static void nchat_conninfo_put(nchat_conninfo_t *info, const char *word,
     const char *value);
-static ngx_int_t nchat_conninfo_next(nchat_conninfo_t *info,
-    ngx_resolver_t *resolver, ngx_msec_t timeout);
-static void nchat_conninfo_resolved(ngx_resolver_ctx_t *ctx);
+static char *nchat_conninfo_check(const char *word, const char *value);
+static ngx_uint_t nchat_conninfo_is_port(const ngx_str_t *port);
+
+
+/* What libpq would only look at when it connects.  NULL ends a list. */
+
+static const struct {
+    const char  *word;
+    const char  *values[8];
+    char        *error;
+} nchat_conninfo_enums[] = {
+    { "sslmode",
+      { "disable", "allow", "prefer", "require", "verify-ca", "verify-full" },
+      "sslmode must be disable, allow, prefer, require, verify-ca or "
+      "verify-full" },
+    { "gssencmode",
+      { "disable", "prefer", "require" },
+      "gssencmode must be disable, prefer or require" },
+    { "channel_binding",
+      { "disable", "prefer", "require" },
+      "channel_binding must be disable, prefer or require" },
+    { "target_session_attrs",
+      { "any", "read-write", "read-only", "primary", "standby",
+        "prefer-standby" },
+      "target_session_attrs must be any, read-write, read-only, primary, "
+      "standby or prefer-standby" }
+};
 
 
 char *
@@ -128,6 +117,7 @@ static char *
 nchat_conninfo_words(ngx_conf_t *cf, nchat_conninfo_t *info,
     PQconninfoOption *options)
 {
+    char              *rv;
     size_t             len;
     u_char            *value;
     ngx_str_t          host, addr, port, *list;
@@ -144,6 +134,11 @@ nchat_conninfo_words(ngx_conf_t *cf, nchat_conninfo_t *info,
 
         if (o->val == NULL) {
             continue;
+        }
+
+        rv = nchat_conninfo_check(o->keyword, o->val);
+        if (rv) {
+            return rv;
         }
 
         len = ngx_strlen(o->val);
@@ -192,6 +187,32 @@ nchat_conninfo_words(ngx_conf_t *cf, nchat_conninfo_t *info,
 }
 
 
+static char *
+nchat_conninfo_check(const char *word, const char *value)
+{
+    ngx_uint_t           i;
+    const char * const  *v;
+
+    for (i = 0; i < sizeof(nchat_conninfo_enums)
+                    / sizeof(nchat_conninfo_enums[0]); i++)
+    {
+        if (ngx_strcmp(nchat_conninfo_enums[i].word, word) != 0) {
+            continue;
+        }
+
+        for (v = nchat_conninfo_enums[i].values; *v; v++) {
+            if (ngx_strcmp(*v, value) == 0) {
+                return NULL;
+            }
+        }
+
+        return nchat_conninfo_enums[i].error;
+    }
+
+    return NULL;
+}
+
+
 static void
 nchat_conninfo_put(nchat_conninfo_t *info, const char *word, const char *value)
 {
@@ -230,6 +251,10 @@ nchat_conninfo_hosts(ngx_conf_t *cf, nchat_conninfo_t *info, ngx_str_t *host,
         h->given = nchat_conninfo_item(addr, i);
         h->port = nchat_conninfo_item(port, ports == 1 ? 0 : i);
 
+        if (h->port.len && !nchat_conninfo_is_port(&h->port)) {
+            return "port must be a number from 1 to 65535";
+        }
+
         if (h->given.len || h->name.len == 0 || h->name.data[0] == '/'
             || h->name.data[0] == '@')
         {
@@ -262,6 +287,17 @@ nchat_conninfo_hosts(ngx_conf_t *cf, nchat_conninfo_t *info, ngx_str_t *host,
     nchat_conninfo_rebuild(info);
 
     return NULL;
+}
+
+
+static ngx_uint_t
+nchat_conninfo_is_port(const ngx_str_t *port)
+{
+    ngx_int_t  n;
+
+    n = ngx_atoi(port->data, port->len);
+
+    return n >= 1 && n <= 65535;
 }
 
 
@@ -361,7 +397,7 @@ nchat_conninfo_resolve(ngx_conf_t *cf, nchat_conninfo_host_t *host)
 }
 
 
-static void
+void
 nchat_conninfo_add_addr(nchat_conninfo_host_t *host, struct sockaddr *sockaddr,
     socklen_t socklen)
 {
@@ -445,7 +481,7 @@ nchat_conninfo_password(ngx_conf_t *cf, nchat_conninfo_t *info)
 
 /* Writes host, hostaddr and port: one entry per address. */
 
-static void
+void
 nchat_conninfo_rebuild(nchat_conninfo_t *info)
 {
     u_char                 *p[3];
@@ -510,147 +546,4 @@ PGconn *
 nchat_db_conninfo_start(nchat_conninfo_t *info)
 {
     return PQconnectStartParams(info->words, info->values, 0);
-}
-
-
-ngx_int_t
-nchat_db_conninfo_refresh(nchat_conninfo_t *info, nchat_db_conn_t *conn,
-    void (*done)(nchat_db_conn_t *conn))
-{
-    nchat_db_t  *db;
-
-    db = conn->lane->db;
-
-    if (db->resolver == NULL || db->resolver->connections.nelts == 0
-        || info->ctx
-        || (info->refreshed && ngx_current_msec - info->refreshed < 1000))
-    {
-        return NGX_OK;
-    }
-
-    info->refreshed = ngx_current_msec;
-    info->next = 0;
-    info->conn = conn;
-    info->done = done;
-    conn->resolving = info;
-
-    if (nchat_conninfo_next(info, db->resolver, db->resolver_timeout)
-        == NGX_AGAIN)
-    {
-        return NGX_AGAIN;
-    }
-
-    conn->resolving = NULL;
-    info->conn = NULL;
-
-    return NGX_OK;
-}
-
-
-/* Starts the next look-up; NGX_DONE when there is none left. */
-
-static ngx_int_t
-nchat_conninfo_next(nchat_conninfo_t *info, ngx_resolver_t *resolver,
-    ngx_msec_t timeout)
-{
-    ngx_resolver_ctx_t     *ctx;
-    nchat_conninfo_host_t  *h;
-
-    h = info->hosts.elts;
-
-    for ( /* void */ ; info->next < info->hosts.nelts; info->next++) {
-
-        if (!h[info->next].lookup) {
-            continue;
-        }
-
-        ctx = ngx_resolve_start(resolver, NULL);
-        if (ctx == NULL || ctx == NGX_NO_RESOLVER) {
-            return NGX_DONE;
-        }
-
-        ctx->name = h[info->next].name;
-        ctx->handler = nchat_conninfo_resolved;
-        ctx->data = info;
-        ctx->timeout = timeout;
-        ctx->cancelable = 1;
-
-        /* it may call back before it returns: that comes to the same */
-
-        info->ctx = ctx;
-
-        if (ngx_resolve_name(ctx) != NGX_OK) {
-            info->ctx = NULL;
-            return NGX_DONE;
-        }
-
-        return NGX_AGAIN;
-    }
-
-    return NGX_DONE;
-}
-
-
-static void
-nchat_conninfo_resolved(ngx_resolver_ctx_t *ctx)
-{
-    nchat_conninfo_t *info = ctx->data;
-
-    ngx_uint_t              i;
-    ngx_resolver_t         *resolver;
-    nchat_db_conn_t        *conn;
-    nchat_conninfo_host_t  *h;
-
-    h = info->hosts.elts;
-    h += info->next;
-
-    /* without an answer, the old addresses are the best ones known */
-
-    if (ctx->state == NGX_OK && ctx->naddrs) {
-        h->naddrs = 0;
-
-        for (i = 0; i < ctx->naddrs; i++) {
-            nchat_conninfo_add_addr(h, ctx->addrs[i].sockaddr,
-                                    ctx->addrs[i].socklen);
-        }
-    }
-
-    resolver = ctx->resolver;
-    conn = info->conn;
-
-    ngx_resolve_name_done(ctx);
-    info->ctx = NULL;
-    info->next++;
-
-    if (nchat_conninfo_next(info, resolver,
-                            conn->lane->db->resolver_timeout)
-        == NGX_AGAIN)
-    {
-        return;
-    }
-
-    nchat_conninfo_rebuild(info);
-
-    conn->resolving = NULL;
-    info->conn = NULL;
-    info->done(conn);
-}
-
-
-void
-nchat_db_conninfo_cancel(nchat_db_conn_t *conn)
-{
-    nchat_conninfo_t  *info;
-
-    info = conn->resolving;
-
-    if (info) {
-        conn->resolving = NULL;
-        info->conn = NULL;
-
-        if (info->ctx) {
-            ngx_resolve_name_done(info->ctx);
-            info->ctx = NULL;
-        }
-    }
 }

@@ -94,8 +94,6 @@ void nchat_db_conn_close(nchat_db_conn_t *conn);
 void nchat_db_conn_fail(nchat_db_conn_t *conn, const char *what);
 void nchat_db_conn_send(nchat_db_conn_t *conn, nchat_db_op_t *op);
 void nchat_db_conn_timer(nchat_db_conn_t *conn);
-void nchat_db_conn_inflight(nchat_db_conn_t *conn, ngx_int_t change);
-void nchat_db_conn_state(nchat_db_conn_t *conn, nchat_conn_state_e state);
 
 /* nchat_db_read.c */
 
@@ -120,10 +118,16 @@ void nchat_db_lane_down(nchat_lane_t *lane);
 void nchat_db_op_done(nchat_db_op_t *op, nchat_db_status_e status);
 void nchat_db_op_again(nchat_db_op_t *op);
 
+/* both keep the gauges as well */
+void nchat_db_conn_inflight(nchat_db_conn_t *conn, ngx_int_t change);
+void nchat_db_conn_state(nchat_db_conn_t *conn, nchat_conn_state_e state);
+
 /* nchat_db_conninfo.c */
 
 /* libpq's arguments: NULL-terminated arrays, owned by the conninfo. */
 PGconn *nchat_db_conninfo_start(nchat_conninfo_t *info);
+
+/* nchat_db_resolve.c */
 
 /*
  * Looks names up again before a reconnect, if there are names and a resolver.
