@@ -46,6 +46,8 @@ static ngx_conf_enum_t  nchat_envelopes[] = {
     { ngx_null_string, 0 }
 };
 
+static ngx_conf_post_t  nchat_window_post = { nchat_directive_window };
+
 static ngx_conf_num_bounds_t  nchat_cost_bounds = {
     ngx_conf_check_num_bounds, 4, 16
 };
@@ -135,7 +137,7 @@ static ngx_command_t  nchat_commands[] = {
       ngx_conf_set_msec_slot,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(nchat_main_conf_t, window),
-      NULL },
+      &nchat_window_post },
 
     { ngx_string("nchat_signin_limit"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,

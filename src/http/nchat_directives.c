@@ -219,6 +219,15 @@ nchat_directive_rate_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *data)
 
 
 char *
+nchat_directive_window(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_msec_t *window = data;
+
+    return *window ? NGX_CONF_OK : "must be above zero";
+}
+
+
+char *
 nchat_directive_signin_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *data)
 {
     nchat_main_conf_t *conf = data;
@@ -292,11 +301,15 @@ nchat_directive_environment(ngx_conf_t *cf, ngx_command_t *cmd, void *data)
         if (!isalnum(value[1].data[i]) && value[1].data[i] != '-'
             && value[1].data[i] != '_')
         {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "nchat_environment: \"%V\" may only have "
-                               "letters, digits, - and _", &value[1]);
-            return NGX_CONF_ERROR;
+            break;
         }
+    }
+
+    if (i == 0 || i < value[1].len) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "nchat_environment: \"%V\" may only have "
+                           "letters, digits, - and _", &value[1]);
+        return NGX_CONF_ERROR;
     }
 
     conf->environment = value[1];
@@ -310,17 +323,40 @@ nchat_directive_public_url(ngx_conf_t *cf, ngx_command_t *cmd, void *data)
 {
     nchat_main_conf_t *conf = data;
 
+    u_char     *p;
     ngx_str_t  *value;
 
     value = cf->args->elts;
+    p = value[1].data;
 
-    if (ngx_strncmp(value[1].data, "http://", 7) != 0
-        && ngx_strncmp(value[1].data, "https://", 8) != 0)
+    if (ngx_strncmp(p, "http://", 7) != 0
+        && ngx_strncmp(p, "https://", 8) != 0)
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "nchat_public_url: \"%V\" must begin with http:// "
                            "or https://", &value[1]);
         return NGX_CONF_ERROR;
+    }
+
+    p = (u_char *) ngx_strstr(p, "//") + 2;
+
+    if (*p == '\0' || ngx_strchr("/:?#", *p)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "nchat_public_url: \"%V\" names no host",
+                           &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    /* it stands in JSON and in front of paths */
+
+    for ( /* void */ ; *p; p++) {
+        if (*p <= ' ' || *p >= 0x7f || ngx_strchr("\"\\<>?#", *p)) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "nchat_public_url: \"%V\" may have a host, a "
+                               "port and a path, all of them in ASCII",
+                               &value[1]);
+            return NGX_CONF_ERROR;
+        }
     }
 
     conf->public_url = value[1];

@@ -24,6 +24,9 @@ char *nchat_directive_public_url(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *nchat_directive_cookie(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
+/* Looks at a time that ngx_conf_set_msec_slot has read. */
+char *nchat_directive_window(ngx_conf_t *cf, void *post, void *data);
+
 /* Defaults, and what can be checked before any location was read. */
 char *nchat_directives_init(ngx_conf_t *cf, nchat_main_conf_t *conf);
 
