@@ -33,6 +33,7 @@ test: build
 
 test-asan:
 	@bin/nchat-deps build run test asan
+	@bin/nchat-docs
 	@bin/nchat-build --asan
 	@bin/nchat-test --asan
 
