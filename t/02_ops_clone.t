@@ -67,6 +67,6 @@ done_testing();
 
 END {
     my $code = $?;
-    as_user('make', 'stop') if -e "$clone/var";
+    as_user('make', 'stop') if $clone && -e "$clone/var";
     $? = $code;
 }
