@@ -231,7 +231,7 @@ nchat_put_verify(nchat_ctx_t *ctx)
         return NULL;
     }
 
-    if (expires < ngx_time()) {
+    if (expires <= ngx_time()) {
         nchat_reply_error(ctx, NCHAT_E_FORBIDDEN, "This URL has expired");
         return NULL;
     }
