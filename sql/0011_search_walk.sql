@@ -499,13 +499,17 @@ BEGIN
 END
 $$;
 
--- The types of a request, each once: all for none; null if one is unknown.
+-- The types of a request, each once, in its order: all for none; null if one is
+-- unknown.
 
 CREATE FUNCTION nchat_search_types(p_types text, p_known text[]) RETURNS text[]
 LANGUAGE sql IMMUTABLE
 AS $$
-    SELECT CASE WHEN count(t) = 0 THEN $2
-                WHEN bool_and(t #>> '{}' = ANY ($2))
-                THEN array_agg(DISTINCT t #>> '{}') END
-      FROM jsonb_array_elements(coalesce($1, '[]')::jsonb) AS t
+    SELECT CASE WHEN count(*) = 0 THEN $2
+                WHEN bool_and(coalesce(s.type = ANY ($2), false))
+                THEN array_agg(s.type ORDER BY s.n) END
+      FROM (SELECT t.type #>> '{}' AS type, min(t.n) AS n
+              FROM jsonb_array_elements(coalesce($1, '[]')::jsonb)
+                   WITH ORDINALITY AS t(type, n)
+             GROUP BY 1) AS s
 $$;

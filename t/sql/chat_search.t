@@ -243,6 +243,8 @@ is_deeply $all->{pagination},
 is_deeply $all->{totals}, { messages => 4, files => 0, users => 0,
                             channels => 0, total => 4 }, 'totals';
 is_deeply $all->{types}, [qw(messages files users channels)], 'all types';
+is_deeply found(q => 'zebra', types => [qw(users files users)])->{types},
+    [qw(users files)], 'some types, each once';
 is $all->{query}, 'zebra', 'the query';
 
 my $items = found(q => "  zebra\t", shape => 'items', limit => 3, offset => 3);
