@@ -11,7 +11,8 @@ instance_settings() {
     [ -w "$home" ] || die "$home belongs to somebody else: set NCHAT_HOME"
 
     port=${NCHAT_PORT:-3000}
-    tls_port=${NCHAT_TLS_PORT:-$((port + 443))}
+    tls_port=
+    [ "${NCHAT_TLS:-off}" = off ] || tls_port=${NCHAT_TLS_PORT:-$((port + 443))}
     module=${NCHAT_MODULE:-$nchat_root/build/ngx_http_nchat_module.so}
     nginx=${NCHAT_NGINX:-$nchat_root/build/nginx}
     [ -x "$nginx" ] || nginx=$(PATH=$PATH:/usr/sbin command -v nginx) \
@@ -30,7 +31,7 @@ host_of_url() {
     addresses=$(listen_addresses)
 
     case $'\n'$addresses$'\n' in
-    *$'\n127.'*|*$'\n0.0.0.0\n'*|*$'\n[::]\n'*|*$'\n[::1]\n'*|*$'\n*\n'*)
+    *$'\n127.0.0.1\n'*|*$'\n0.0.0.0\n'*|*$'\n[::]\n'*|*$'\n[::1]\n'*|*$'\n*\n'*)
         say localhost ;;
     *)
         say "${addresses%%$'\n'*}" ;;
@@ -64,11 +65,14 @@ lock_home() {
 }
 
 check_ports() {
-    local wanted
+    local wanted address
 
-    for wanted in "$port" $([ "${NCHAT_TLS:-off}" = off ] || say "$tls_port"); do
-        ! port_in_use "$wanted" || die "port $wanted is in use by another \
-program: choose a different one with NCHAT_PORT"
+    for address in $(listen_addresses); do
+        for wanted in "$port" ${tls_port:+"$tls_port"}; do
+            ! port_in_use "$wanted" "${address//[][]/}" \
+                || die "port $wanted is in use by another program: choose a \
+different one with NCHAT_PORT"
+        done
     done
 }
 
@@ -191,8 +195,7 @@ write_env() {
     {
         say "NCHAT_URL=$base_url"
         say "NCHAT_DATABASE_URL=$(shell_value "$database_url")"
-        [ "${NCHAT_TLS:-off}" = off ] \
-            || say "NCHAT_TLS_URL=https://localhost:$tls_port"
+        [ -z "$tls_port" ] || say "NCHAT_TLS_URL=https://localhost:$tls_port"
     } | write_private "$home/env"
 }
 

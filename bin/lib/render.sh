@@ -64,9 +64,9 @@ listen_addresses() {
 }
 
 put_listen() {
-    local address tls=${NCHAT_TLS:-off} http2=
+    local address http2=
 
-    if [ "$tls" = on ] && nginx_is_at_least 1.25.1; then
+    if [ -n "$tls_port" ] && nginx_is_at_least 1.25.1; then
         put http2 'http2  on'
     else
         http2=' http2'
@@ -74,10 +74,11 @@ put_listen() {
 
     for address in $(listen_addresses); do
         put listen "listen  $address:$port"
-        [ "$tls" = off ] || put listen "listen  $address:$tls_port ssl$http2"
+        [ -z "$tls_port" ] \
+            || put listen "listen  $address:$tls_port ssl$http2"
     done
 
-    if [ "$tls" = on ]; then
+    if [ -n "$tls_port" ]; then
         put ssl_certificate "ssl_certificate  $(quoted "$home/tls.crt")"
         put ssl_certificate_key "ssl_certificate_key  $(quoted "$home/tls.key")"
     fi
