@@ -159,13 +159,11 @@ nchat_fetch_encoding(nchat_fetch_t *f, ngx_http_upstream_t *u)
         ngx_string("gzip"), ngx_string("x-gzip"), ngx_string("deflate")
     };
 
-    if (u->headers_in.content_encoding == NULL) {
-        return NGX_OK;
-    }
+    /* nginx 1.31 has no member for it any more */
 
-    value = &u->headers_in.content_encoding->value;
+    value = nchat_header_of(&u->headers_in.headers, "Content-Encoding");
 
-    if (value->len == 0
+    if (value == NULL || value->len == 0
         || (value->len == 8
             && ngx_strncasecmp(value->data, (u_char *) "identity", 8) == 0))
     {
@@ -277,10 +275,15 @@ nchat_fetch_take(nchat_fetch_t *f, u_char *p, size_t len)
         return NGX_OK;
     }
 
+    /* the end of compressed data is the end, whatever stands behind it */
+
+    f->whole = (rc == NGX_OK);
+
     switch (rc) {
 
     case NGX_AGAIN:
     case NGX_DONE:
+    case NGX_OK:
         return nchat_fetch_decide(f, NCHAT_FETCH_OK, "");
 
     case NGX_DECLINED:

@@ -17,13 +17,20 @@ static void nchat_page_settle(nchat_page_t *page, ngx_uint_t by_offset);
 ngx_str_t *
 nchat_header(ngx_http_request_t *r, const char *name)
 {
+    return nchat_header_of(&r->headers_in.headers, name);
+}
+
+
+ngx_str_t *
+nchat_header_of(ngx_list_t *headers, const char *name)
+{
     size_t            len;
     ngx_uint_t        i;
     ngx_list_part_t  *part;
     ngx_table_elt_t  *h;
 
     len = ngx_strlen(name);
-    part = &r->headers_in.headers.part;
+    part = &headers->part;
     h = part->elts;
 
     for (i = 0; /* void */ ; i++) {
