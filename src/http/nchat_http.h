@@ -158,6 +158,7 @@ typedef struct {
     nchat_key_t          wrong;
     nchat_window_t       wrong_window;
     ngx_uint_t           trusted;          /* seconds that it still is */
+    unsigned             reserved:1;       /* counted as wrong so far */
 } nchat_webhook_t;
 
 

@@ -66,15 +66,14 @@ nchat_limit_webhook(nchat_ctx_t *ctx)
     nchat_window_hit(conf->zone, NCHAT_WINDOW_RATE, &webhook->own,
                      conf->window, &ctx->window);
 
-    if (nchat_limit_over(ctx, 1) == NGX_DECLINED) {
-        return NGX_DECLINED;
-    }
+    /* one that is refused for its own sake is not an attempt */
 
-    if (!webhook->trusted) {
+    if (webhook->reserved && ctx->window.count > conf->limits[ctx->limit]) {
         nchat_window_release(conf->zone, NCHAT_WINDOW_RATE, &webhook->wrong);
+        webhook->reserved = 0;
     }
 
-    return NGX_DONE;
+    return nchat_limit_over(ctx, 1);
 }
 
 
@@ -90,7 +89,7 @@ nchat_limit_webhook_settle(nchat_ctx_t *ctx, nchat_webhook_e what)
 
     if (what == NCHAT_WEBHOOK_RIGHT) {
 
-        if (!webhook->trusted) {
+        if (webhook->reserved) {
             nchat_window_release(conf->zone, NCHAT_WINDOW_RATE,
                                  &webhook->wrong);
         }
@@ -105,9 +104,9 @@ nchat_limit_webhook_settle(nchat_ctx_t *ctx, nchat_webhook_e what)
     if (webhook->id.len) {
         nchat_window_clear(conf->zone, NCHAT_WINDOW_RATE, &webhook->own);
 
-        if (webhook->trusted) {
+        if (!webhook->reserved) {
 
-            /* it was changed */
+            /* trusted until now, but it was changed */
 
             nchat_window_clear(conf->zone, NCHAT_WINDOW_TRUST, &webhook->own);
             nchat_window_hit(conf->zone, NCHAT_WINDOW_RATE, &webhook->wrong,
@@ -216,6 +215,7 @@ nchat_webhook_reserve(nchat_ctx_t *ctx)
     nchat_window_hit(conf->zone, NCHAT_WINDOW_RATE, &webhook->wrong,
                      conf->window, &ctx->window);
     webhook->wrong_window = ctx->window;
+    webhook->reserved = 1;
 
     if (nchat_limit_over(ctx, NCHAT_WEBHOOK_MARGIN) != NGX_DECLINED
         || nchat_webhook_unknown_key(ctx, &unknown) != NGX_OK)
