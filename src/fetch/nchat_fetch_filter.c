@@ -4,6 +4,7 @@
  */
 
 #include "nchat_fetch.h"
+#include "nchat_headers.h"
 #include "nchat_fetch_conf.h"
 
 
@@ -161,7 +162,7 @@ nchat_fetch_encoding(nchat_fetch_t *f, ngx_http_upstream_t *u)
 
     /* nginx 1.31 has no member for it any more */
 
-    value = nchat_header_of(&u->headers_in.headers, "Content-Encoding");
+    value = nchat_headers_find(&u->headers_in.headers, "Content-Encoding");
 
     if (value == NULL || value->len == 0
         || (value->len == 8

@@ -87,7 +87,7 @@ nchat_inflate(nchat_inflate_t *inf, u_char *p, size_t len)
         }
 
         if (zrc == Z_STREAM_END) {
-            return NGX_DONE;
+            return NGX_OK;
         }
 
     } while (zs->avail_in || zs->avail_out == 0);

@@ -27,8 +27,8 @@ nchat_inflate_t *nchat_inflate_create(ngx_pool_t *pool,
 /*
  * Decodes "len" bytes and hands them on in pieces of at most 16 KiB, so that
  * little input never becomes much memory.  NGX_AGAIN: more input, please.
- * NGX_DONE: the data or the consumer is at its end.  NGX_ERROR: broken data,
- * or what the consumer said.
+ * NGX_OK: the data are at their end.  NGX_ERROR: they are broken.  Else what the
+ * consumer said, when that was not NGX_AGAIN.
  */
 ngx_int_t nchat_inflate(nchat_inflate_t *inf, u_char *p, size_t len);
 

@@ -1,6 +1,7 @@
 /* Arguments, paging and the body's members. */
 
 #include "nchat_http.h"
+#include "nchat_headers.h"
 #include "nchat_json.h"
 
 
@@ -17,40 +18,7 @@ static void nchat_page_settle(nchat_page_t *page, ngx_uint_t by_offset);
 ngx_str_t *
 nchat_header(ngx_http_request_t *r, const char *name)
 {
-    return nchat_header_of(&r->headers_in.headers, name);
-}
-
-
-ngx_str_t *
-nchat_header_of(ngx_list_t *headers, const char *name)
-{
-    size_t            len;
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
-
-    len = ngx_strlen(name);
-    part = &headers->part;
-    h = part->elts;
-
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                return NULL;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        if (h[i].key.len == len
-            && ngx_strncasecmp(h[i].key.data, (u_char *) name, len) == 0)
-        {
-            return &h[i].value;
-        }
-    }
+    return nchat_headers_find(&r->headers_in.headers, name);
 }
 
 

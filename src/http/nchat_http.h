@@ -380,9 +380,6 @@ typedef struct {
 /* A request header's value, or NULL; the first one if there are several. */
 ngx_str_t *nchat_header(ngx_http_request_t *r, const char *name);
 
-/* The same in a list of ngx_table_elt_t, such as an upstream's headers. */
-ngx_str_t *nchat_header_of(ngx_list_t *headers, const char *name);
-
 /*
  * An argument of the query string, decoded, in memory of the request.
  * NGX_OK; NGX_DECLINED if there is none; NGX_ERROR after having answered 400
