@@ -297,6 +297,7 @@ nchat_create_main_conf(ngx_conf_t *cf)
     conf->signin_address = NGX_CONF_UNSET_UINT;
     conf->signin_email = NGX_CONF_UNSET_UINT;
     conf->signin_window = NGX_CONF_UNSET_MSEC;
+    conf->schema = NCHAT_SCHEMA_VERSION;
 
     conf->db_conf.queue = NGX_CONF_UNSET_UINT;
     conf->db_conf.connect_timeout = NGX_CONF_UNSET_MSEC;
@@ -479,7 +480,8 @@ nchat_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    return nchat_sync_start(cycle, conf->db, conf->zone, keep, nchat_jobs);
+    return nchat_sync_start(cycle, conf->db, conf->zone, conf->schema, keep,
+                            nchat_jobs);
 }
 
 

@@ -169,6 +169,13 @@ ngx_int_t nchat_zone_config_get(nchat_zone_t *zone, ngx_atomic_uint_t *serial,
 /* 1 once there is a configuration. */
 ngx_uint_t nchat_zone_config_known(nchat_zone_t *zone);
 
+/*
+ * The version of the database's schema; as long as nobody has asked, it counts
+ * as new enough for anything.
+ */
+ngx_uint_t nchat_zone_schema(nchat_zone_t *zone);
+void nchat_zone_schema_set(nchat_zone_t *zone, ngx_uint_t version);
+
 /* The counters; never NULL once the zone is set up. */
 nchat_metrics_t *nchat_zone_metrics(nchat_zone_t *zone);
 

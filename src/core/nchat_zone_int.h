@@ -30,6 +30,8 @@ struct nchat_zone_shared_s {
     ngx_queue_t         cache_queue;       /* the last used first */
     size_t              cache_size;
 
+    ngx_atomic_t        schema;
+
     ngx_pid_t           lease_pid;
     ngx_msec_t          lease_at;
 

@@ -28,6 +28,8 @@ nchat_zone_live_init(nchat_zone_shared_t *shared)
     ngx_rbtree_init(&shared->sessions, &shared->sessions_sentinel,
                     nchat_session_insert);
     ngx_queue_init(&shared->sessions_queue);
+
+    shared->schema = NGX_MAX_UINT32_VALUE;
 }
 
 
@@ -378,4 +380,18 @@ ngx_uint_t
 nchat_zone_config_known(nchat_zone_t *zone)
 {
     return zone->shared->config_serial != 0;
+}
+
+
+ngx_uint_t
+nchat_zone_schema(nchat_zone_t *zone)
+{
+    return (ngx_uint_t) zone->shared->schema;
+}
+
+
+void
+nchat_zone_schema_set(nchat_zone_t *zone, ngx_uint_t version)
+{
+    zone->shared->schema = version;
 }

@@ -21,6 +21,8 @@ static ngx_int_t nchat_db_conn_setup(nchat_db_conn_t *conn);
 static void nchat_db_conn_setup_done(nchat_db_op_t *op);
 static void nchat_db_conn_poll_handler(ngx_event_t *ev);
 static void nchat_db_conn_timer_handler(ngx_event_t *ev);
+static void nchat_db_conn_log(ngx_uint_t level, ngx_log_t *log,
+    const char *lane, const char *what, const char *message);
 static void nchat_db_conn_notice(void *data, const char *message);
 
 
@@ -447,24 +449,23 @@ nchat_db_conn_timer_handler(ngx_event_t *ev)
 void
 nchat_db_conn_fail(nchat_db_conn_t *conn, const char *what)
 {
-    ngx_uint_t     ready, level;
+    ngx_uint_t     level;
     ngx_msec_t     wait;
     nchat_db_t    *db;
     nchat_lane_t  *lane;
 
     lane = conn->lane;
     db = lane->db;
-    ready = (conn->state == NCHAT_CONN_READY);
 
-    /* one line per outage, not one per attempt */
+    /* one line per outage, not one per connection and attempt */
 
-    level = (ready || conn->backoff == 0) ? NGX_LOG_ERR : NGX_LOG_INFO;
+    level = lane->told ? NGX_LOG_INFO : NGX_LOG_ERR;
+    lane->told = 1;
 
-    ngx_log_error(level, db->log, 0, "nchat: database connection (%s) %s: %s",
-                  lane->name, what,
-                  conn->pg ? PQerrorMessage(conn->pg) : "out of memory");
+    nchat_db_conn_log(level, db->log, lane->name, what,
+                      conn->pg ? PQerrorMessage(conn->pg) : "out of memory");
 
-    if (ready) {
+    if (conn->state == NCHAT_CONN_READY) {
         nchat_count(db->metrics, NCHAT_M_DB_LOST);
     }
 
@@ -552,6 +553,30 @@ nchat_db_conn_close(nchat_db_conn_t *conn)
 
         nchat_db_op_done(op, status);
     }
+}
+
+
+/* libpq ends its messages, and what they are made of, with line feeds. */
+
+static void
+nchat_db_conn_log(ngx_uint_t level, ngx_log_t *log, const char *lane,
+    const char *what, const char *message)
+{
+    size_t   n;
+    u_char  *p, text[512];
+
+    ngx_cpystrn(text, (u_char *) message, sizeof(text));
+
+    for (p = text; *p; p++) {
+        if (*p == '\n' || *p == '\t') {
+            *p = ' ';
+        }
+    }
+
+    for (n = p - text; n && text[n - 1] == ' '; n--) { /* void */ }
+
+    ngx_log_error(level, log, 0, "nchat: database connection (%s) %s%s%*s",
+                  lane, what, n ? ": " : "", n, text);
 }
 
 

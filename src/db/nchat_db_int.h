@@ -69,6 +69,7 @@ struct nchat_lane_s {
 
     unsigned              open:1;
     unsigned              down:1;     /* the last thing known: no server */
+    unsigned              told:1;     /* of this outage, in the error log */
 };
 
 

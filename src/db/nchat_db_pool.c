@@ -340,6 +340,8 @@ nchat_db_lane_up(nchat_lane_t *lane)
 {
     nchat_db_listener_t  *listener;
 
+    lane->told = 0;
+
     if (lane->down) {
         lane->down = 0;
         ngx_log_error(NGX_LOG_NOTICE, lane->db->log, 0,

@@ -24,6 +24,7 @@ typedef struct {
     nchat_zone_t        *zone;
     ngx_log_t           *log;
     ngx_msec_t           keep;
+    ngx_uint_t           schema;      /* the version that this build needs */
     const nchat_job_t   *jobs;
     ngx_msec_t           due[NCHAT_SYNC_JOBS];
     ngx_event_t          timer;
@@ -33,6 +34,7 @@ typedef struct {
 
     unsigned             listening:1;
     unsigned             up:1;        /* the connection lives */
+    unsigned             asking:1;    /* for the schema's version */
     unsigned             heard:1;     /* the database says that we listen */
     unsigned             loaded:1;
     unsigned             loading:1;
@@ -53,6 +55,8 @@ static void nchat_sync_lost(void *data);
 static void nchat_sync_notify(void *data, const char *payload);
 static nchat_db_op_t *nchat_sync_send(nchat_sync_t *sync, nchat_stmt_t *stmt,
     nchat_db_done_pt done);
+static void nchat_sync_ask_schema(nchat_sync_t *sync);
+static void nchat_sync_schema_done(nchat_db_op_t *op);
 static void nchat_sync_listen(nchat_sync_t *sync);
 static void nchat_sync_listen_done(nchat_db_op_t *op);
 static void nchat_sync_load_sessions(nchat_sync_t *sync);
@@ -65,6 +69,11 @@ static void nchat_sync_proof_done(nchat_db_op_t *op);
 
 static nchat_stmt_t  nchat_sync_listen_stmt = {
     "nchat_listen", "LISTEN nchat", 0, NCHAT_LANE_LISTEN, 0, 0, 0
+};
+
+static nchat_stmt_t  nchat_sync_schema_stmt = {
+    "nchat_schema", "SELECT nchat_schema_version()", 0, NCHAT_LANE_LISTEN,
+    1, 0, 0
 };
 
 static nchat_stmt_t  nchat_sync_sessions_stmt = {
@@ -93,7 +102,7 @@ static nchat_sync_t  nchat_sync;
 
 ngx_int_t
 nchat_sync_start(ngx_cycle_t *cycle, nchat_db_t *db, nchat_zone_t *zone,
-    ngx_msec_t keep, const nchat_job_t *jobs)
+    ngx_uint_t schema, ngx_msec_t keep, const nchat_job_t *jobs)
 {
     ngx_uint_t     i;
     nchat_sync_t  *sync;
@@ -105,6 +114,7 @@ nchat_sync_start(ngx_cycle_t *cycle, nchat_db_t *db, nchat_zone_t *zone,
     sync->zone = zone;
     sync->log = cycle->log;
     sync->keep = keep;
+    sync->schema = schema;
     sync->jobs = jobs;
 
     for (i = 0; jobs[i].stmt; i++) {
@@ -196,6 +206,15 @@ nchat_sync_retry(nchat_sync_t *sync)
 
     sync->retry_at = ngx_current_msec + NCHAT_SYNC_RETRY;
 
+    if (nchat_zone_schema(sync->zone) < sync->schema) {
+
+        if (!sync->asking) {
+            nchat_sync_ask_schema(sync);
+        }
+
+        return;
+    }
+
     if (!sync->loaded && !sync->loading) {
         nchat_sync_listen(sync);
     }
@@ -266,6 +285,7 @@ nchat_sync_ready(void *data)
 
     sync->up = 1;
     sync->retry_at = ngx_current_msec + NCHAT_SYNC_RETRY;
+    sync->asking = 0;
     sync->proving = 0;
     sync->loading = 0;
     sync->config_loading = 0;
@@ -275,8 +295,64 @@ nchat_sync_ready(void *data)
 
     sync->config_force = 1;
 
+    nchat_sync_ask_schema(sync);
     nchat_sync_listen(sync);
     nchat_sync_load_config(sync);
+}
+
+
+/* Nothing is asked of a database that has less than the statements need. */
+
+static void
+nchat_sync_ask_schema(nchat_sync_t *sync)
+{
+    nchat_db_op_t  *op;
+
+    op = nchat_sync_send(sync, &nchat_sync_schema_stmt,
+                         nchat_sync_schema_done);
+    if (op) {
+        sync->asking = 1;
+        nchat_db_send(op);
+    }
+}
+
+
+static void
+nchat_sync_schema_done(nchat_db_op_t *op)
+{
+    nchat_sync_t *sync = op->data;
+
+    ngx_int_t   version;
+    ngx_str_t   value;
+    ngx_uint_t  before;
+
+    sync->asking = 0;
+    version = 0;
+
+    if (op->status == NCHAT_DB_OK) {
+        value = nchat_db_value(op->result, 0, 0);
+        version = ngx_atoi(value.data, value.len);
+
+    } else if (op->status != NCHAT_DB_FAILED) {
+        return;
+    }
+
+    before = nchat_zone_schema(sync->zone);
+    nchat_zone_schema_set(sync->zone, version == NGX_ERROR ? 0 : version);
+
+    if ((ngx_uint_t) version < sync->schema && before >= sync->schema) {
+        ngx_log_error(NGX_LOG_ERR, sync->log, 0,
+                      "nchat: the database has schema version %i, this build "
+                      "needs %ui: run nchat-migrate; until then everything "
+                      "that needs the database is answered with 503",
+                      version, sync->schema);
+    }
+
+    if ((ngx_uint_t) version >= sync->schema && before < sync->schema) {
+        ngx_log_error(NGX_LOG_NOTICE, sync->log, 0,
+                      "nchat: the database has schema version %i now",
+                      version);
+    }
 }
 
 

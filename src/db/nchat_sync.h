@@ -23,12 +23,14 @@ typedef struct {
 
 
 /*
- * Starts in a worker.  keep is the life of an access token in milliseconds,
- * clock skew included.  jobs ends with an entry without statement.  Returns
- * NGX_ERROR if memory is short.
+ * Starts in a worker.  schema is the version of the database's schema that
+ * this build needs; the zone is told which one there is.  keep is the life of
+ * an access token in milliseconds, clock skew included.  jobs ends with an
+ * entry without statement.  Returns NGX_ERROR if memory is short.
  */
 ngx_int_t nchat_sync_start(ngx_cycle_t *cycle, nchat_db_t *db,
-    nchat_zone_t *zone, ngx_msec_t keep, const nchat_job_t *jobs);
+    nchat_zone_t *zone, ngx_uint_t schema, ngx_msec_t keep,
+    const nchat_job_t *jobs);
 
 /* The worker exits: another one may listen. */
 void nchat_sync_stop(void);

@@ -102,6 +102,7 @@ typedef struct {
     struct nchat_files_conf_s  *files;     /* src/api, uploads */
     struct nchat_fetch_conf_s  *fetch;     /* src/fetch */
 
+    ngx_uint_t           schema;           /* the version that we need */
     nchat_db_t          *db;               /* this worker's pool */
     nchat_gauges_t      *gauges;
     nchat_metrics_t     *metrics;

@@ -15,6 +15,12 @@ nchat_query(nchat_ctx_t *ctx, nchat_stmt_t *stmt, const ngx_str_t *params,
     ngx_uint_t      i;
     nchat_db_op_t  *op;
 
+    if (nchat_zone_schema(ctx->conf->zone) < ctx->conf->schema) {
+        nchat_reply_error(ctx, NCHAT_E_UNAVAILABLE,
+                          "The database is older than this server");
+        return;
+    }
+
     op = nchat_db_op(ctx->conf->db, stmt, nchat_query_done, ctx);
 
     if (op == NULL) {
