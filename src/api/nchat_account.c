@@ -1,7 +1,7 @@
-#include <math.h>
-
 #include "nchat_account.h"
 #include "nchat_crypto.h"
+
+#include <math.h>
 
 
 static void nchat_password_run(void *data);
