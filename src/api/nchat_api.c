@@ -86,6 +86,10 @@ nchat_route_t  nchat_routes[] = {
 
     route("/api/link-preview", GET, OPTIONAL, DEFAULT, NONE,
           nchat_api_preview),
+    route("/api/translate", POST, OPTIONAL, DEFAULT, JSON,
+          nchat_api_translate),
+    route("/api/gif", GET, OPTIONAL, DEFAULT, NONE, nchat_api_gif_get),
+    route("/api/gif", POST, OPTIONAL, DEFAULT, JSON, nchat_api_gif_post),
 };
 
 

@@ -55,6 +55,9 @@ void nchat_api_export_get(nchat_ctx_t *ctx);
 void nchat_api_export_post(nchat_ctx_t *ctx);
 
 void nchat_api_preview(nchat_ctx_t *ctx);
+void nchat_api_translate(nchat_ctx_t *ctx);
+void nchat_api_gif_get(nchat_ctx_t *ctx);
+void nchat_api_gif_post(nchat_ctx_t *ctx);
 
 
 #endif /* _NCHAT_API_H_INCLUDED_ */
