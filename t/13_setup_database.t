@@ -43,7 +43,8 @@ is_error($n->patch('/api/config', {}, token => $owner->{token}), 503,
          'SERVICE_UNAVAILABLE', 'neither are changes');
 is($n->get('/api/health')->status, 200, 'health is served');
 is($n->get('/api/config')->status, 200, 'and the last known configuration');
-like($n->error_log, qr/\[error\].*the database has schema version 9, this build needs \d+: run nchat-migrate/,
+my $old = 'the database has schema version 9';
+like($n->error_log, qr/\[error\].*$old, this build needs \d+: run nchat-migrate/,
      'the log says what is wrong');
 
 $n->psql("INSERT INTO schema_migrations SELECT * FROM kept k
@@ -98,7 +99,8 @@ is($n->get('/api/config')->status, 200,
    'a wrong password: the configuration is served');
 
 my $log = substr $n->error_log, $before;
-like($log, qr/\[error\].*database connection \(\w+\) cannot connect: .*: FATAL:  password authentication failed for user "$role"$/m,
+my $fatal = "FATAL:  password authentication failed for user \"$role\"";
+like($log, qr/\[error\].*connection \(\w+\) cannot connect: .*: $fatal$/m,
      'the log says what is wrong');
 my ($own) = $n->module_url =~ m{:([^:@/]+)@};
 unlike($log, qr/\Q$own\E|\Q$secret\E/, 'without the password');

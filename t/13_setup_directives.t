@@ -76,7 +76,8 @@ http {
     }
 }
 END
-    my $output = `cd "$folder" && "$nginx" -t -e stderr -p "$folder/" -c "$folder/nginx.conf" 2>&1`;
+    my $output = `cd "$folder" && "$nginx" -t -e stderr -p "$folder/" \
+                  -c "$folder/nginx.conf" 2>&1`;
     return ($? >> 8, $output);
 }
 
