@@ -164,9 +164,7 @@ CREATE FUNCTION nchat_search_refuse(p_field text, p_constraint text,
 LANGUAGE sql IMMUTABLE
 AS $$
     SELECT nchat_error_body('VALIDATION_ERROR', 'Validation failed: ' || $3,
-               jsonb_build_object('field', $1, 'constraint', $2, 'errors',
-                   jsonb_build_array(jsonb_build_object('field', $1,
-                       'constraint', $2, 'message', $3))))
+               jsonb_build_object('field', $1, 'constraint', $2))
 $$;
 
 
