@@ -164,6 +164,10 @@ each_with($n, 415, 'multipart',
 is_error($n->get("/files/$uuid?expires=%ff"), 400, 'BAD_REQUEST',
          'getFile: an argument that is not UTF-8');
 
+is_error($n->http('POST', '/api/nothing', body => '', headers => {
+             'Content-Length' => 2_000_000_000 }), 413, 'PAYLOAD_TOO_LARGE',
+         'a body of 2 GB for nobody');
+
 my %role = map { $_ => $n->account($_) } qw(guest member);
 
 for my $operation (grep { $_->{tokens} } @$api) {
@@ -235,7 +239,8 @@ my $module = ($broken->rows('SELECT nchat_module_role()'))[0][0];
 $broken->psql(join ' ', map { "REVOKE ALL ON FUNCTION $_->[0] FROM $module;" }
     $broken->rows("SELECT oid::regprocedure FROM pg_proc
                     WHERE pronamespace = 'public'::regnamespace
-                      AND proname LIKE 'nchat%'"));
+                      AND proname LIKE 'nchat%'
+                      AND proname <> 'nchat_schema_version'"));
 end_connections($broken);
 wait_for(sub { call($broken, $me)->status == 500 }, 10);
 each_with($broken, 500, 'a database that refuses');
@@ -260,7 +265,7 @@ sub locker {
         open STDOUT, '>', '/dev/null';
         exec 'psql', '-X', '-q', '-c',
              "BEGIN; LOCK TABLE $tables IN ACCESS EXCLUSIVE MODE;"
-             . ' SELECT pg_sleep(60)', $url;
+             . ' SELECT pg_sleep(300)', $url;
         exit 127;
     }
 

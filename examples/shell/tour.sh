@@ -38,7 +38,7 @@ token=$(member accessToken <<<"$answer")
 echo "a token of ${#token} characters"
 
 printf '\n# Get config\n'
-curl -sS --fail "$url/api/config" | head -c 200
+curl -sS --fail "$url/api/config" | cut -c 1-200
 
 printf '\n\n# Update config (admin)\n'
 post /api/config '{"branding":{"appName":"My Team Chat"}}' \
