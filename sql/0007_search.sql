@@ -29,7 +29,7 @@
 --     names        conditions on x.search_name, SQL, or null: nothing to match
 --     alike        the same, with similar words too, or null: no word is long
 --                  enough
---     plain        the words of the first alternative
+--     plain        the words of each alternative
 --     pattern      regular expressions of what to mark: in texts, in names
 --     lexemes      and what a word in a text must be stemmed to
 --     narrowed     operators that make no sense for people and channels
@@ -42,7 +42,7 @@ CREATE TYPE nchat_query AS (
     recheck       boolean,
     names         text,
     alike         text,
-    plain         text,
+    plain         text[],
     pattern       text,
     name_pattern  text,
     lexemes       text[],
@@ -251,18 +251,33 @@ BEGIN
 END
 $$;
 
+-- Conditions on x.search_name for a query with one alternative: words of five
+-- letters or more may be similar ones.  Null if there are none.
+
+CREATE FUNCTION nchat_search_alike(p_groups nchat_group[]) RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT string_agg(CASE WHEN n ~ '^[^ ]{5,}$'
+                           THEN format('%L <%% x.search_name', n)
+                           ELSE nchat_search_like(n) END, ' AND ')
+      FROM unnest($1) AS g, unnest(g.norms) AS n
+    HAVING bool_or(n ~ '^[^ ]{5,}$')
+$$;
+
 -- The alternatives put together; p_marks are the words to find, as written.
+-- Of names, the index takes several alternatives only as one regular expression:
+-- a word of each, the longest.
 
 CREATE FUNCTION nchat_search_compose(q nchat_query, p_groups nchat_group[],
                                      p_marks text[]) RETURNS nchat_query
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
-    g         nchat_group;
-    v_full    tsquery;
-    v_names   text[];
-    v_alike   text[];
-    v_index   boolean := true;
+    g          nchat_group;
+    v_full     tsquery;
+    v_names    text[];
+    v_longest  text[];
+    v_index    boolean := true;
 BEGIN
     q.words := cardinality(p_groups) > 0;
     q.recheck := false;
@@ -282,7 +297,7 @@ BEGIN
 
         q.index_query := coalesce(q.index_query || g.conjunction,
                                   g.conjunction);
-        q.plain := coalesce(q.plain, array_to_string(g.norms, ' '));
+        q.plain := q.plain || array_to_string(g.norms, ' ');
 
         v_names := v_names || (
             SELECT string_agg(c, ' AND ')
@@ -291,20 +306,23 @@ BEGIN
                     SELECT 'NOT ' || nchat_search_like(n)
                       FROM unnest(g.not_norms) AS n) AS s(c));
 
-        v_alike := v_alike || (
-            SELECT string_agg(CASE WHEN n ~ '^[^ ]{5,}$'
-                                   THEN format('%L <%% x.search_name', n)
-                                   ELSE nchat_search_like(n) END, ' AND ')
-              FROM unnest(g.norms) AS n
-            HAVING bool_or(n ~ '^[^ ]{5,}$'));
+        v_longest := v_longest || (
+            SELECT CASE WHEN char_length(n) < 3 THEN ' ' ELSE '' END || n
+              FROM unnest(g.norms) AS n ORDER BY char_length(n) DESC LIMIT 1);
     END LOOP;
 
     IF NOT v_index THEN
         q.index_query := NULL;
     END IF;
 
-    q.names := '(' || array_to_string(v_names, ' OR ') || ')';
-    q.alike := '(' || nullif(array_to_string(v_alike, ' OR '), '') || ')';
+    IF cardinality(v_names) > 1 THEN
+        q.names := format('x.search_name ~ %L AND (%s)',
+                          array_to_string(v_longest, '|'),
+                          array_to_string(v_names, ' OR '));
+    ELSE
+        q.names := v_names[1];
+        q.alike := nchat_search_alike(p_groups);
+    END IF;
 
     RETURN nchat_search_marks(q, p_marks);
 END

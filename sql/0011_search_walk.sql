@@ -268,28 +268,29 @@ $$;
 
 -- How well a name fits, as nchat_search_name() has it: 1 the same, 0.95 its
 -- first words, 0.9 words within, 0.85 its beginning, 0.8 the beginning of a
--- word, 0.7 any part, 0.4 what stands in x.search_name only; for similar words
--- half their similarity.
+-- word, 0.7 any part, 0.4 what stands in x.search_name only, 0.3 words apart;
+-- when similar words are looked for, half their similarity.
 
-CREATE FUNCTION nchat_search_score(q nchat_query, p_name text) RETURNS text
+CREATE FUNCTION nchat_search_score(q nchat_query, p_names text, p_name text)
+    RETURNS text
 LANGUAGE sql IMMUTABLE
 AS $$
-    SELECT CASE WHEN ($1).plain IS NULL THEN '0.5::real'
-           ELSE format(
-               '(CASE strpos(%2$s, %3$L) '
-                     'WHEN 1 THEN CASE WHEN %2$s = %4$L THEN 1 '
-                                      'WHEN strpos(%2$s, %4$L) = 1 THEN 0.95 '
-                                      'ELSE 0.85 END '
-                     'WHEN 0 THEN CASE WHEN strpos(%2$s, %1$L) > 0 THEN 0.7 '
-                                      'WHEN strpos(x.search_name, %1$L) > 0 '
-                                      'THEN 0.4 '
-                                      'ELSE word_similarity(%1$L, '
-                                               'x.search_name) / 2 END '
-                     'ELSE CASE WHEN strpos(%2$s, %4$L) > 0 THEN 0.9 '
-                               'ELSE 0.8 END '
-                     'END)::real',
-               ($1).plain, $2, ' ' || ($1).plain, ' ' || ($1).plain || ' ')
-           END
+    SELECT coalesce('greatest(0.3, ' || string_agg(format(
+               CASE WHEN $2 = ($1).names THEN
+                   'CASE strpos(%2$s, %3$L) '
+                        'WHEN 1 THEN CASE WHEN %2$s = %4$L THEN 1 '
+                                         'WHEN strpos(%2$s, %4$L) = 1 THEN 0.95 '
+                                         'ELSE 0.85 END '
+                        'WHEN 0 THEN CASE WHEN strpos(%2$s, %1$L) > 0 THEN 0.7 '
+                                         'WHEN strpos(x.search_name, %1$L) > 0 '
+                                         'THEN 0.4 END '
+                        'ELSE CASE WHEN strpos(%2$s, %4$L) > 0 THEN 0.9 '
+                                  'ELSE 0.8 END '
+                        'END'
+               ELSE 'word_similarity(%1$L, x.search_name) / 2' END,
+               p, $3, ' ' || p, ' ' || p || ' '), ', ') || ')::real',
+           '0.5::real')
+      FROM unnest(($1).plain) AS p
 $$;
 
 CREATE FUNCTION nchat_search_messages(
@@ -378,7 +379,7 @@ BEGIN
         nchat_search_step('files',
             'attachments x WHERE ' || array_to_string(v_match, ' AND '),
             array_to_string(v_filter, ' AND '),
-            nchat_search_score(q, 'x.search_name'),
+            nchat_search_score(q, p_names, 'x.search_name'),
             nchat_search_order(s)),
         2, q, s);
 
@@ -408,7 +409,7 @@ BEGIN
                         THEN 'x.created_at >= ($6).since' END
                 || CASE WHEN s.until IS NOT NULL
                         THEN 'x.created_at < ($6).until' END, ' AND '),
-            'true', nchat_search_score(q, 'x.search_name'),
+            'true', nchat_search_score(q, p_names, 'x.search_name'),
             nchat_search_order(s)),
         q, s);
 
@@ -437,7 +438,8 @@ BEGIN
                         THEN 'x.created_at >= ($6).since' END
                 || CASE WHEN s.until IS NOT NULL
                         THEN 'x.created_at < ($6).until' END, ' AND '),
-            'true', nchat_search_score(q, 'nchat_search_name(x.name)'),
+            'true', nchat_search_score(q, p_names,
+                               'nchat_search_name(x.name)'),
             nchat_search_order(s)),
         q, s);
 

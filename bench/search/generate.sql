@@ -112,8 +112,8 @@ SELECT pg_temp.id(5, n),
        || CASE WHEN pg_temp.chance(n, 13) < 0.03 THEN ' rolling' ELSE '' END
        || CASE WHEN pg_temp.chance(n, 14) < 0.005 THEN ' rolling restart'
                ELSE '' END
-       || CASE WHEN pg_temp.chance(n, 15) < 0.001 THEN ' 東京都庁で会議です'
-               ELSE '' END
+       || CASE WHEN pg_temp.chance(n, 15) < 0.001
+               THEN ' 東京都庁で会議です' ELSE '' END
        || CASE WHEN pg_temp.chance(n, 16) < 0.02
                THEN ' https://example.com/build/' || n ELSE '' END
        || CASE WHEN pg_temp.chance(n, 17) < 0.03 THEN ', restart' ELSE '' END
@@ -125,4 +125,4 @@ SELECT pg_temp.id(5, n),
 CREATE INDEX messages_search ON messages USING gin (search, search_keys)
     WITH (gin_pending_list_limit = 512) WHERE deleted_at IS NULL;
 
-VACUUM ANALYZE;
+VACUUM ANALYZE users, channels, channel_members, attachments, messages;
