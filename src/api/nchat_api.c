@@ -90,6 +90,8 @@ nchat_route_t  nchat_routes[] = {
           nchat_api_translate),
     route("/api/gif", GET, OPTIONAL, DEFAULT, NONE, nchat_api_gif_get),
     route("/api/gif", POST, OPTIONAL, DEFAULT, JSON, nchat_api_gif_post),
+    route("/api/save-svg", POST, OPTIONAL, DEFAULT, JSON, nchat_api_svg_save),
+    route("/{name}.svg", GET, ANYONE, NONE, NONE, nchat_api_svg_get),
 };
 
 

@@ -11,7 +11,7 @@
 #define NCHAT_VERSION         "0.1.0"
 
 /* the newest migration of sql/ that this build calls functions of */
-#define NCHAT_SCHEMA_VERSION  13
+#define NCHAT_SCHEMA_VERSION  14
 
 
 extern const nchat_job_t  nchat_jobs[];
@@ -58,6 +58,8 @@ void nchat_api_preview(nchat_ctx_t *ctx);
 void nchat_api_translate(nchat_ctx_t *ctx);
 void nchat_api_gif_get(nchat_ctx_t *ctx);
 void nchat_api_gif_post(nchat_ctx_t *ctx);
+void nchat_api_svg_save(nchat_ctx_t *ctx);
+void nchat_api_svg_get(nchat_ctx_t *ctx);
 
 
 #endif /* _NCHAT_API_H_INCLUDED_ */

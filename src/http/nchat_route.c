@@ -62,6 +62,7 @@ nchat_route_find(nchat_ctx_t *ctx)
 static ngx_uint_t
 nchat_route_match(const ngx_str_t *path, ngx_str_t *uri, ngx_str_t params[2])
 {
+    size_t       tail;
     u_char      *p, *last, *u, *end;
     ngx_uint_t   n;
 
@@ -91,11 +92,18 @@ nchat_route_match(const ngx_str_t *path, ngx_str_t *uri, ngx_str_t params[2])
             u++;
         }
 
-        params[n].len = u - params[n].data;
+        /* what stands behind the parameter in its segment, such as ".svg" */
 
-        if (params[n].len == 0) {
+        for (tail = 0; p + tail < last && p[tail] != '/'; tail++) {
+            /* void */
+        }
+
+        if ((size_t) (u - params[n].data) <= tail) {
             return 0;
         }
+
+        u -= tail;
+        params[n].len = u - params[n].data;
 
         n++;
     }
