@@ -105,8 +105,9 @@ is($n->get($path, headers => { Range => 'bytes=-5' })->body,
    substr($png, -5), 'the last bytes');
 like($n->get($path, headers => { Range => 'bytes=0-1,5-6' })
        ->header('content-type'), qr{^multipart/byteranges}, 'two ranges');
-is($n->get($path, headers => { Range => 'bytes=99999-' })->status, 416,
-   'a range behind the end');
+$r = $n->get($path, headers => { Range => 'bytes=99999-' });
+is_error($r, 416, 'BAD_REQUEST', 'a range behind the end');
+is($r->header('content-range'), 'bytes */' . length $png, 'is told the length');
 is($n->get($path, headers => { Range => 'bytes=0-1', 'If-Range' => '"x"' })
      ->status, 200, 'a range of another version is the whole');
 
@@ -281,7 +282,9 @@ $path = path_of($r->json->{attachment}{url});
 my ($key) = $n->psql("SELECT storage_key FROM attachments
                        WHERE id = '" . $r->json->{attachment}{id} . "'");
 unlink $n->home . "/files/$key" or die "unlink: $!\n";
-is_error($n->get($path), 404, 'NOT_FOUND', 'a file that is lost');
+$r = $n->get($path);
+is_error($r, 404, 'NOT_FOUND', 'a file that is lost');
+is($r->header('content-disposition'), undef, 'is no download');
 like($n->error_log, qr/recorded, but not in the store/, 'is logged');
 
 finish();

@@ -178,6 +178,31 @@ nchat_file_headers(nchat_ctx_t *ctx, const nchat_file_t *file,
 }
 
 
+void
+nchat_file_unset(ngx_http_request_t *r)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    for (part = &r->headers_out.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (&h[i] != r->headers_out.content_range) {
+                h[i].hash = 0;
+            }
+        }
+    }
+
+    r->headers_out.etag = NULL;
+    r->headers_out.last_modified = NULL;
+    r->headers_out.last_modified_time = -1;
+    r->headers_out.accept_ranges = NULL;
+    r->allow_ranges = 0;
+}
+
+
 static ngx_int_t
 nchat_file_type(ngx_http_request_t *r, const nchat_mime_t *mime)
 {

@@ -136,8 +136,17 @@ struct nchat_files_conf_s {
 };
 
 
+/* Whether this caller may upload now; NGX_ERROR: answered. */
+ngx_int_t nchat_upload_allowed(nchat_ctx_t *ctx);
+
 /* Scheme and host for URLs; NGX_ERROR: answered. */
 ngx_int_t nchat_files_base(nchat_ctx_t *ctx, ngx_str_t *base);
+
+/*
+ * The answer will not be the file after all: takes back what was said of it.
+ * A Content-Range stays.
+ */
+void nchat_file_unset(ngx_http_request_t *r);
 
 /* The bytes of files were removed (or are gone anyway): frees the sweep. */
 void nchat_sweep_done(nchat_sweep_t *sweep);

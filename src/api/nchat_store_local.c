@@ -288,14 +288,20 @@ nchat_local_send(nchat_ctx_t *ctx, const nchat_file_t *file)
         return;
     }
 
-    ctx->replied = 1;
-
     r->headers_out.status = NGX_HTTP_OK;
     r->headers_out.content_length_n = of.size;
     r->headers_out.last_modified_time = of.mtime;
     r->allow_ranges = 1;
 
     rc = ngx_http_send_header(r);
+
+    if (rc == NGX_HTTP_RANGE_NOT_SATISFIABLE) {
+        nchat_file_unset(r);
+        nchat_reply_status(ctx, rc);
+        return;
+    }
+
+    ctx->replied = 1;
 
     if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
         ngx_http_finalize_request(r, rc);
@@ -351,6 +357,8 @@ nchat_local_open(nchat_ctx_t *ctx, const nchat_file_t *file, ngx_str_t *path,
     {
         return NGX_OK;
     }
+
+    nchat_file_unset(r);
 
     if (of->err == NGX_ENOENT || of->err == NGX_ENOTDIR) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,

@@ -1,4 +1,4 @@
-/* What the two files of the S3 store share. */
+/* What the files of the S3 store share. */
 
 #ifndef _NCHAT_STORE_S3_H_INCLUDED_
 #define _NCHAT_STORE_S3_H_INCLUDED_
@@ -34,6 +34,13 @@ typedef struct {
 typedef void (*nchat_s3_done_pt)(nchat_ctx_t *ctx, void *data,
     nchat_s3_answer_t *answer);
 
+
+/* nchat_s3_conf.c: see nchat_store_s. */
+const char *nchat_s3_configure(ngx_conf_t *cf, nchat_files_conf_t *conf,
+    ngx_str_t *words, ngx_uint_t n);
+
+
+/* nchat_s3_request.c */
 
 /*
  * A whole presigned URL for a key (without its slash; empty: the bucket).
