@@ -94,7 +94,10 @@ sub back {
     wait_for(sub { $n->http(@signin)->status == 200
                    && $n->get('/api/ready')->status == 200
                    && $n->get('/api/auth/me', token => $member->{token})
-                        ->status == 200 }, 10);
+                        ->status == 200
+                   && $n->patch('/api/config', { social => { $name => 'w' } },
+                                token => $owner->{token})->status == 200 },
+             10);
     cmp_ok(time - $begin, '<', 3 * $slack, "$name: back by itself");
     is($n->patch('/api/config', { social => { $name => 'x' } },
                  token => $owner->{token})->status, 200, "$name: changes, too");

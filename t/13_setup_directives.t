@@ -76,8 +76,9 @@ http {
     }
 }
 END
-    my $output = `cd "$folder" && "$nginx" -t -e stderr -p "$folder/" \
-                  -c "$folder/nginx.conf" 2>&1`;
+    my $command = qq(cd "$folder" && "$nginx" -t -e stderr -p "$folder/")
+        . qq( -c "$folder/nginx.conf" 2>&1);
+    my $output = `$command`;
     return ($? >> 8, $output);
 }
 
