@@ -287,11 +287,15 @@ subtest 'a reload keeps what is known' => sub {
     my $live = $here->signup;
     my $user = $here->signup;
 
-    # what only the zone knows: the database says that this session lives
+    # what only the zone knows: the database says that this session lives; a
+    # node that does not listen yet never hears of it
 
-    $here->psql("SELECT pg_notify('nchat', 'session "
-             . claims_of($user->{token})->{sid} . "')");
-    is_gone('a session', $user->{token});
+    my $notify = "SELECT pg_notify('nchat', 'session "
+                 . claims_of($user->{token})->{sid} . "')";
+    ok(wait_for(sub {
+        $here->psql($notify);
+        answers($here, $user->{token}) eq '401 x8'
+    }, 10), 'a session');
     $here->reconfigure;
     is(answers($here, $user->{token}), '401 x8', 'after a reload') for 1 .. 3;
     is(answers($here, $live->{token}), '200 x8', 'who is signed in');
@@ -331,6 +335,31 @@ subtest 'more ended sessions than the zone has room for' => sub {
     $here->post('/api/auth/signout', {}, token => $user->{token});
     ok(wait_for(sub { answers($n, $user->{token}) eq '401 x8' }, 4),
        'a sign-out elsewhere');
+    $n->stop;
+};
+
+
+subtest 'an ended token does not use up its user' => sub {
+    my $n    = NchatTest->new(share => $here, limits => 1,
+                              http  => 'nchat_rate_limit default 30;');
+    my $user = $here->signup;
+    my $gone = $here->signin($user);
+    my $left = sub {
+        $n->get('/api/auth/me', token => $_[0],
+                on => $n->connection(from => $_[1]))
+          ->header('x-ratelimit-remaining')
+    };
+
+    $here->post('/api/auth/signout', {}, token => $gone->{token});
+    ok(wait_for(sub { me($n, $gone->{token})->status == 401 }, 4), 'it ended');
+
+    # it was the user's as long as nobody knew
+
+    my $before = $left->($user->{token}, '127.0.9.1');
+    is($left->($gone->{token}, '127.0.9.2'), 29, 'the ended token: its address');
+    is($left->($gone->{token}, '127.0.9.2'), 28, 'once more');
+    is($left->($user->{token}, '127.0.9.3'), $before - 1,
+       'the user, from anywhere');
     $n->stop;
 };
 

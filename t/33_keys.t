@@ -133,10 +133,26 @@ subtest 'tokens of an identity service' => sub {
     is($history->('staff'), 403, 'too low a role');
     is($history->('acme:boss'), 200, 'one with a colon, mapped to admin');
     admin('user', 'role', $user->{email}, 'admin');
-    is($history->('nothing'), 200, 'the role that the user has here');
+    ok(wait_for(sub { $history->('nothing') == 200 }, 3),
+       'the role that the user has here');
     is($history->('staff'), 403, 'the mapped one counts before it');
     admin('user', 'role', $user->{email}, 'guest');
-    is(me($theirs->())->json->{user}{role}, 'guest', 'a change: at once');
+    ok(wait_for(sub { me($theirs->())->json->{user}{role} eq 'guest' }, 3),
+       'a change, soon');
+
+    # no database read per request
+
+    my $misses = sub {
+        $n->get('/api/metrics')->body
+            =~ /^nchat_cache_total\{cache="session",result="miss"\} (\d+)/m
+    };
+    is_ok(me($theirs->()), 'one request finds out who it is');
+    my ($before) = $misses->();
+    is(join(' ', map { me($theirs->())->status } 1 .. 20),
+       join(' ', (200) x 20), 'twenty more');
+    cmp_ok(($misses->())[0] - $before, '<', 5, 'are remembered');
+    is($history->('acme:boss'), 200, 'what is remembered has no role');
+    is($history->('staff'), 403, 'but the token its own');
 
     # nothing but access
 
@@ -150,11 +166,12 @@ subtest 'tokens of an identity service' => sub {
     # their end
 
     admin('user', 'deactivate', $user->{email});
-    is_invalid($theirs->(), 'deactivated');
+    ok(wait_for(sub { me($theirs->())->status == 401 }, 3), 'deactivated');
+    is_invalid($theirs->(), 'the code');
     admin('user', 'activate', $user->{email});
     is_ok(me($theirs->()), 'activated');
     admin('user', 'unlink', $user->{email});
-    is_invalid($theirs->(), 'no longer linked');
+    ok(wait_for(sub { me($theirs->())->status == 401 }, 3), 'no longer linked');
 };
 
 

@@ -120,7 +120,8 @@ void nchat_session_put(nchat_zone_t *zone, const u_char id[16],
     ngx_uint_t version, ngx_msec_t keep);
 
 /*
- * Looks a token's session up.  The answer is NCHAT_SESSION_UNKNOWN unless the
+ * Looks a token's session up; session is NULL where there is none (an identity
+ * service's token).  The answer is NCHAT_SESSION_UNKNOWN unless the
  * node's knowledge is fresh: see nchat_session_fresh.
  */
 nchat_session_e nchat_session_get(nchat_zone_t *zone, const u_char user[16],

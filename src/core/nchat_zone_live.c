@@ -97,7 +97,7 @@ nchat_session_get(nchat_zone_t *zone, const u_char user[16],
     if (s && version < s->version) {
         rc = NCHAT_SESSION_ENDED;
 
-    } else if (nchat_session_find(shared, session)) {
+    } else if (session && nchat_session_find(shared, session)) {
         rc = NCHAT_SESSION_ENDED;
 
     } else if (!nchat_session_is_fresh(zone)) {

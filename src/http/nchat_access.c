@@ -10,15 +10,11 @@
 
 static ngx_int_t nchat_access_session(nchat_ctx_t *ctx);
 static ngx_int_t nchat_access_ask(nchat_ctx_t *ctx);
-static ngx_int_t nchat_access_ask_external(nchat_ctx_t *ctx);
 static void nchat_access_answer(nchat_ctx_t *ctx, PGresult *result);
-static void nchat_access_external(nchat_ctx_t *ctx, PGresult *result);
-static ngx_int_t nchat_access_role(nchat_ctx_t *ctx);
 static ngx_uint_t nchat_access_host_is(nchat_ctx_t *ctx,
     const ngx_str_t *origin);
 static ngx_uint_t nchat_access_public_is(nchat_ctx_t *ctx,
     const ngx_str_t *origin);
-static void nchat_access_resume(nchat_ctx_t *ctx);
 static ngx_int_t nchat_access_refuse(nchat_ctx_t *ctx, nchat_error_e error,
     const char *message);
 
@@ -27,13 +23,6 @@ static nchat_stmt_t  nchat_access_session_stmt = {
     "nchat_session_check",
     "SELECT nchat_session_check($1::uuid, $2::uuid, $3::int) AS live",
     3, NCHAT_LANE_FAST, 1, 0, 0
-};
-
-static nchat_stmt_t  nchat_access_external_stmt = {
-    "nchat_user_external",
-    "SELECT user_id, email, username, display_name, role"
-    " FROM nchat_user_external($1, $2) WHERE status = 'active'",
-    2, NCHAT_LANE_FAST, 1, 0, 0
 };
 
 
@@ -76,7 +65,7 @@ nchat_access(nchat_ctx_t *ctx)
     }
 
     if (caller->claims.external) {
-        return nchat_access_ask_external(ctx);
+        return nchat_external(ctx);
     }
 
     return nchat_access_session(ctx);
@@ -149,74 +138,7 @@ nchat_access_answer(nchat_ctx_t *ctx, PGresult *result)
 }
 
 
-static ngx_int_t
-nchat_access_ask_external(nchat_ctx_t *ctx)
-{
-    ngx_str_t  params[2];
-
-    params[0] = ctx->caller.claims.iss;
-    params[1] = ctx->caller.claims.sub;
-
-    nchat_query(ctx, &nchat_access_external_stmt, params, 2,
-                nchat_access_external);
-
-    return NGX_DONE;
-}
-
-
-/* An identity service's token becomes the claims of our own user. */
-
-static void
-nchat_access_external(nchat_ctx_t *ctx, PGresult *result)
-{
-    ngx_uint_t       i;
-    ngx_str_t        id, *claim[5];
-    nchat_role_e     mapped;
-    nchat_caller_t  *caller;
-
-    static const char  *columns[] = {
-        "user_id", "email", "username", "display_name", "role"
-    };
-
-    caller = &ctx->caller;
-    id = nchat_query_column(result, "user_id");
-
-    if (nchat_uuid_parse(&id, caller->user) != NGX_OK) {
-        nchat_reply_error(ctx, NCHAT_E_INVALID_TOKEN,
-                          "Nobody here belongs to this token");
-        return;
-    }
-
-    mapped = nchat_role_parse(&caller->claims.role);
-
-    claim[0] = &caller->claims.sub;
-    claim[1] = &caller->claims.email;
-    claim[2] = &caller->claims.username;
-    claim[3] = &caller->claims.display_name;
-    claim[4] = &caller->claims.role;
-
-    for (i = 0; i < 5; i++) {
-        if (i == 4 && mapped != NCHAT_ROLE_NONE) {
-            break;
-        }
-
-        *claim[i] = nchat_query_column(result, columns[i]);
-        claim[i]->data = ngx_pstrdup(ctx->request->pool, claim[i]);
-
-        if (claim[i]->data == NULL) {
-            nchat_reply_internal(ctx, "out of memory");
-            return;
-        }
-    }
-
-    caller->role = mapped != NCHAT_ROLE_NONE
-                   ? mapped : nchat_role_parse(&caller->claims.role);
-
-    nchat_access_resume(ctx);
-}
-
-
-static void
+void
 nchat_access_resume(nchat_ctx_t *ctx)
 {
     ngx_http_request_t  *r;
@@ -233,7 +155,7 @@ nchat_access_resume(nchat_ctx_t *ctx)
 }
 
 
-static ngx_int_t
+ngx_int_t
 nchat_access_role(nchat_ctx_t *ctx)
 {
     ctx->checked = 1;

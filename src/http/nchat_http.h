@@ -256,6 +256,12 @@ nchat_role_e nchat_role_parse(const ngx_str_t *name);
  */
 ngx_int_t nchat_access(nchat_ctx_t *ctx);
 
+/* The caller is known: decides by the role, as nchat_access() answers. */
+ngx_int_t nchat_access_role(nchat_ctx_t *ctx);
+
+/* The same after waiting, and goes on with the request. */
+void nchat_access_resume(nchat_ctx_t *ctx);
+
 /* Whose page made a browser send this request. */
 
 typedef enum {
@@ -265,6 +271,12 @@ typedef enum {
 } nchat_origin_e;
 
 nchat_origin_e nchat_access_origin(nchat_ctx_t *ctx);
+
+
+/* nchat_external.c */
+
+/* Access with an identity service's token, as nchat_access() answers. */
+ngx_int_t nchat_external(nchat_ctx_t *ctx);
 
 
 /* nchat_limit.c */
