@@ -37,13 +37,22 @@ my %channels = (
                         members => [ @who{qw(inside former author)} ])
 );
 
-sub literal { return NchatTest::Chat::literal($_[0]) }
+# Names are found by similar words, too: these are unlike each other and every
+# name.
+
+my %words = (
+    'public'   => 'quokka', 'deleted public'   => 'numbatix',
+    'private'  => 'bilbyom', 'deleted private'  => 'echidnu',
+    'direct'   => 'jerboa', 'deleted direct'   => 'fossovu',
+    'archived' => 'okapium', 'deleted archived' => 'tenrecho',
+    'closed'   => 'wombats', 'deleted closed'   => 'gavialux'
+);
 
 my %things;
 for my $name (sort keys %channels) {
     for my $deleted (0, 1) {
         my $kind = $deleted ? "deleted $name" : $name;
-        my $word = 'only' . $kind =~ s/ //r;
+        my $word = $words{$kind};
         my $at   = $deleted ? 'now()' : 'NULL';
 
         my ($message) = $n->psql(

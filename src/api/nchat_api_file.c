@@ -185,7 +185,9 @@ nchat_file_unset(ngx_http_request_t *r)
     ngx_list_part_t  *part;
     ngx_table_elt_t  *h;
 
-    for (part = &r->headers_out.headers.part; part; part = part->next) {
+    part = &r->headers_out.headers.part;
+
+    do {
         h = part->elts;
 
         for (i = 0; i < part->nelts; i++) {
@@ -193,7 +195,10 @@ nchat_file_unset(ngx_http_request_t *r)
                 h[i].hash = 0;
             }
         }
-    }
+
+        part = part->next;
+
+    } while (part);
 
     r->headers_out.etag = NULL;
     r->headers_out.last_modified = NULL;

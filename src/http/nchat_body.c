@@ -164,12 +164,6 @@ nchat_body_join(nchat_ctx_t *ctx)
             continue;
         }
 
-        /* the end of a chunked body is a buffer of nothing */
-
-        if (!b->in_file) {
-            continue;
-        }
-
         if (!b->in_file) {
 
             /* the mark of the end, all that there is of an empty body */
