@@ -208,6 +208,7 @@ is(scalar @{ $m->post('/api/gif', { action => 'trending' })->json->{gifs} }, 2, 
 is_error($m->get('/api/gif?q=denied'), 502, 'UPSTREAM_ERROR', 'a refused key');
 is_error($m->get('/api/gif?q=often'), 503, 'SERVICE_UNAVAILABLE', 'asked too often');
 is_error($m->get('/api/gif?q=oops'), 502, 'UPSTREAM_ERROR', 'no JSON');
+is_error($m->post('/api/gif', { action => 'search', query => 'oops' }), 502, 'UPSTREAM_ERROR', 'no JSON, by POST');
 is_error($m->get('/api/gif?q=shape'), 502, 'UPSTREAM_ERROR', 'another shape');
 is_error($m->get('/api/gif?q=slow'), 504, 'UPSTREAM_TIMEOUT', 'too slow');
 
@@ -228,6 +229,7 @@ unlike(join('', map { $_->body // '' } $m->get('/api/gif?q=a'), $m->get('/api/gi
 $m->post('/api/config', { features => { gifs => JSON::PP::false() } }, token => $m->owner->{token});
 ok(wait_for(sub { $m->get('/api/gif')->status == 403 }, 5), 'switched off');
 is_error($m->get('/api/gif?q=a'), 403, 'FORBIDDEN', 'also a search');
+is_error($m->post('/api/gif', { action => 'trending' }), 403, 'FORBIDDEN', 'also by POST');
 $m->post('/api/config', { features => { gifs => JSON::PP::true() } }, token => $m->owner->{token});
 wait_for(sub { $m->get('/api/gif')->status == 200 }, 5);
 
