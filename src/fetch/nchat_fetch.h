@@ -119,7 +119,21 @@ ngx_int_t nchat_fetch_variables(ngx_conf_t *cf);
 /* Filters, and the phase handler that keeps subrequests where they belong. */
 ngx_int_t nchat_fetch_init(ngx_conf_t *cf);
 
-/* nchat_fetch.c, for the filter: a subrequest's own end. */
+/* nchat_fetch_subrequest.c */
+
+/*
+ * Writes the hop's URL, with its next checked address in the name's place, as
+ * "target".  NGX_ERROR: no memory.
+ */
+ngx_int_t nchat_fetch_target(nchat_fetch_t *f);
+
+/*
+ * Makes the subrequest for "target", with "body" a POST.  NGX_ERROR: nothing
+ * was made, for want of memory.
+ */
+ngx_int_t nchat_fetch_subrequest(nchat_fetch_t *f);
+
+/* nchat_fetch.c: a subrequest's own end, by which the filter knows it, too. */
 ngx_int_t nchat_fetch_ended(ngx_http_request_t *sr, void *data, ngx_int_t rc);
 
 
