@@ -49,8 +49,10 @@ bench: build
 	@bin/nchat-deps run bench
 	@bench/run
 
-deb: build
-	@bin/nchat-deps deb
+deb:
+	@bin/nchat-deps build deb
+	@bin/nchat-deps docs || echo 'there is no npm: no page /api-docs' >&2
+	@bin/nchat-docs
 	@bin/nchat-deb
 
 demo:
