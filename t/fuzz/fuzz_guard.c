@@ -48,33 +48,15 @@ public6(uint64_t high, uint64_t low)
 }
 
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void
+check_address(const uint8_t *data, uint64_t high, uint64_t low)
 {
     int                   is_public;
     uint32_t              number;
-    uint64_t              high, low;
     in_port_t             port;
-    ngx_str_t             cidr;
-    ngx_array_t           list;
-    ngx_uint_t            i;
     struct sockaddr      *sa;
     struct sockaddr_in    sin;
     struct sockaddr_in6   sin6;
-    nchat_guard_allow_t   allow;
-
-    if (size < 18) {
-        return 0;
-    }
-
-    number = 0;
-    high = 0;
-    low = 0;
-
-    for (i = 0; i < 8; i++) {
-        high = high << 8 | data[i];
-        low = low << 8 | data[i + 8];
-    }
 
     port = (in_port_t) (data[16] << 8 | data[17]);
     port = (port % 3 == 0) ? 80 : (port % 3 == 1) ? 443 : port;
@@ -101,30 +83,67 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (is_public != (nchat_guard_sockaddr(sa, port, NULL) == NULL)) {
         abort();
     }
+}
+
+
+static void
+check_exception(nchat_guard_allow_t *allow)
+{
+    ngx_array_t           list;
+    struct sockaddr      *sa;
+    struct sockaddr_in    sin;
+    struct sockaddr_in6   sin6;
+
+    memset(&list, 0, sizeof(ngx_array_t));
+    list.elts = allow;
+    list.nelts = 1;
+
+    memset(&sin, 0, sizeof(sin));
+    memset(&sin6, 0, sizeof(sin6));
+    memcpy(&sin.sin_addr, allow->addr, 4);
+    memcpy(&sin6.sin6_addr, allow->addr, 16);
+    sin.sin_family = AF_INET;
+    sin6.sin6_family = AF_INET6;
+    sa = (allow->len == 4) ? (struct sockaddr *) &sin
+                           : (struct sockaddr *) &sin6;
+
+    if (allow->bits > allow->len * 8
+        || nchat_guard_sockaddr(sa, 80, &list) != NULL
+        || nchat_guard_sockaddr(sa, 443, &list) != NULL
+        || nchat_guard_sockaddr(sa, 8080, &list) == NULL)
+    {
+        abort();
+    }
+}
+
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    uint64_t              high, low;
+    ngx_str_t             cidr;
+    ngx_uint_t            i;
+    nchat_guard_allow_t   allow;
+
+    if (size < 18) {
+        return 0;
+    }
+
+    high = 0;
+    low = 0;
+
+    for (i = 0; i < 8; i++) {
+        high = high << 8 | data[i];
+        low = low << 8 | data[i + 8];
+    }
+
+    check_address(data, high, low);
 
     cidr.data = (u_char *) data + 18;
     cidr.len = size - 18;
 
     if (nchat_guard_parse_allow(&cidr, NULL, &allow) == NGX_OK) {
-
-        memset(&list, 0, sizeof(ngx_array_t));
-        list.elts = &allow;
-        list.nelts = 1;
-
-        memcpy(&sin.sin_addr, allow.addr, 4);
-        memcpy(&sin6.sin6_addr, allow.addr, 16);
-        sin.sin_family = AF_INET;
-        sin6.sin6_family = AF_INET6;
-        sa = (allow.len == 4) ? (struct sockaddr *) &sin
-                              : (struct sockaddr *) &sin6;
-
-        if (allow.bits > allow.len * 8
-            || nchat_guard_sockaddr(sa, 80, &list) != NULL
-            || nchat_guard_sockaddr(sa, 443, &list) != NULL
-            || nchat_guard_sockaddr(sa, 8080, &list) == NULL)
-        {
-            abort();
-        }
+        check_exception(&allow);
     }
 
     return 0;

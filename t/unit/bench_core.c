@@ -95,11 +95,25 @@ bench_jwt(ngx_array_t *keys, const char *name, ngx_str_t token, int n)
 
 
 static void
+bench_key(ngx_array_t *keys, const char *name, const char *text,
+    const char *options)
+{
+    ngx_str_t  file;
+
+    file = jwt_file(name, text, strlen(text));
+
+    if (jwt_load(keys->pool, keys, NULL, (char *) file.data, options)) {
+        abort();
+    }
+}
+
+
+static void
 bench_tokens(ngx_pool_t *pool)
 {
     char                   *pem;
     EVP_PKEY               *rsa, *ec;
-    ngx_str_t               args[4], token, secret = ngx_string(JWT_SECRET);
+    ngx_str_t               token, secret = ngx_string(JWT_SECRET);
     ngx_pool_t             *mine;
     ngx_array_t            *keys;
     nchat_claims_t          claims;
@@ -108,27 +122,13 @@ bench_tokens(ngx_pool_t *pool)
     rsa = EVP_RSA_gen(2048);
     ec = EVP_EC_gen("P-256");
 
-    args[0] = jwt_file("hs", JWT_SECRET, 32);
-    if (nchat_jwt_key_load(pool, keys, args, 1, NULL)) {
-        abort();
-    }
-
-    args[1] = (ngx_str_t) ngx_string("iss=i");
-    args[2] = (ngx_str_t) ngx_string("aud=a");
+    bench_key(keys, "hs", JWT_SECRET, "");
 
     pem = jwt_pem(rsa, 0);
-    args[0] = jwt_file("rs", pem, strlen(pem));
-    args[3] = (ngx_str_t) ngx_string("alg=RS256");
-    if (nchat_jwt_key_load(pool, keys, args, 4, NULL)) {
-        abort();
-    }
+    bench_key(keys, "rs", pem, "iss=i aud=a alg=RS256");
 
     pem = jwt_pem(ec, 0);
-    args[0] = jwt_file("es", pem, strlen(pem));
-    args[3] = (ngx_str_t) ngx_string("alg=ES256");
-    if (nchat_jwt_key_load(pool, keys, args, 4, NULL)) {
-        abort();
-    }
+    bench_key(keys, "es", pem, "iss=i aud=a alg=ES256");
 
 #define BENCH_NAMES                                                           \
     ",\"email\":\"someone@example.com\",\"username\":\"someone\","            \
@@ -157,16 +157,40 @@ bench_tokens(ngx_pool_t *pool)
 }
 
 
+static void
+bench_json(ngx_pool_t *pool)
+{
+    json_t      *json;
+    ngx_str_t    text, dumped;
+    ngx_pool_t  *mine;
+    const char  *why;
+
+    text = (ngx_str_t) ngx_string(
+        "{\"email\":\"someone@example.com\",\"password\":\"Passw0rd\","
+        "\"username\":\"someone\",\"displayName\":\"Some One\"}");
+    measure("nchat_json_parse(), a sign-up", 50000, {
+        mine = ngx_create_pool(1024, NULL);
+        expect(nchat_json_parse(mine, &text, 0, &json, &why));
+        ngx_destroy_pool(mine);
+    });
+
+    expect(nchat_json_parse(pool, &text, 0, &json, &why));
+    measure("nchat_json_dump(), a sign-up", 50000, {
+        mine = ngx_create_pool(1024, NULL);
+        expect(nchat_json_dump(mine, json, 0, &dumped));
+        ngx_destroy_pool(mine);
+    });
+}
+
+
 int
 main(void)
 {
     char         hash[NCHAT_PASSWORD_HASH_SIZE];
     u_char       out[64], time[NCHAT_TIME_LEN];
-    json_t      *json;
     int64_t      ms;
-    ngx_str_t    key = ngx_string(JWT_SECRET), text, dumped, data;
-    ngx_pool_t  *pool, *mine;
-    const char  *why;
+    ngx_str_t    key = ngx_string(JWT_SECRET), text, data;
+    ngx_pool_t  *pool;
 
     pool = ngx_create_pool(1024, NULL);
 
@@ -195,21 +219,7 @@ main(void)
     measure("nchat_time_parse()", 100000,
             expect(nchat_time_parse(&text, &ms, 0)));
 
-    text = (ngx_str_t) ngx_string(
-        "{\"email\":\"someone@example.com\",\"password\":\"Passw0rd\","
-        "\"username\":\"someone\",\"displayName\":\"Some One\"}");
-    measure("nchat_json_parse(), a sign-up", 50000, {
-        mine = ngx_create_pool(1024, NULL);
-        expect(nchat_json_parse(mine, &text, 0, &json, &why));
-        ngx_destroy_pool(mine);
-    });
-
-    expect(nchat_json_parse(pool, &text, 0, &json, &why));
-    measure("nchat_json_dump(), a sign-up", 50000, {
-        mine = ngx_create_pool(1024, NULL);
-        expect(nchat_json_dump(mine, json, 0, &dumped));
-        ngx_destroy_pool(mine);
-    });
+    bench_json(pool);
 
     measure("nchat_password_hash(), cost 10", 3,
             expect(nchat_password_hash((u_char *) hash,

@@ -8,6 +8,7 @@
 #include <openssl/pem.h>
 
 #include "jwt_tools.h"
+#include "nchat_jwt.h"
 
 
 static char  jwt_folder[] = "/tmp/nchat-jwt.XXXXXX";
@@ -145,6 +146,31 @@ jwt_file(const char *name, const void *data, size_t len)
     source.len = strlen(path);
 
     return source;
+}
+
+
+const char *
+jwt_load(ngx_pool_t *pool, ngx_array_t *keys, const ngx_str_t *prefix,
+    const char *source, const char *options)
+{
+    ngx_str_t    args[8];
+    ngx_uint_t   n;
+
+    args[0].data = (u_char *) source;
+    args[0].len = strlen(source);
+    n = 1;
+
+    for ( ;; ) {
+        options += strspn(options, " ");
+        if (*options == '\0') {
+            break;
+        }
+        args[n].len = strcspn(options, " ");
+        args[n].data = (u_char *) options;
+        options += args[n++].len;
+    }
+
+    return nchat_jwt_key_load(pool, keys, args, n, prefix);
 }
 
 

@@ -44,6 +44,13 @@ char *jwt_pem(EVP_PKEY *pkey, ngx_uint_t private);
 /* Writes a file into the folder of this run; its "file:…" name, malloc'ed. */
 ngx_str_t jwt_file(const char *name, const void *data, size_t len);
 
+/*
+ * Loads a key as a directive would, its options separated by blanks.  Returns
+ * what is wrong, or NULL.
+ */
+const char *jwt_load(ngx_pool_t *pool, ngx_array_t *keys,
+    const ngx_str_t *prefix, const char *source, const char *options);
+
 /* Removes the folder. */
 void jwt_clean(void);
 

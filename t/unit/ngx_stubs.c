@@ -369,8 +369,35 @@ ngx_decode_base64url(ngx_str_t *dst, ngx_str_t *src)
 }
 
 
+/* %d %i %ui %uz %L; the text's length, 0 for other formats. */
+
+static size_t
+stubs_number(char text[32], const char **fmt, va_list *args)
+{
+    if ((*fmt)[0] == 'u' && ((*fmt)[1] == 'z' || (*fmt)[1] == 'i')) {
+        (*fmt)++;
+        return snprintf(text, 32, "%zu", va_arg(*args, size_t));
+    }
+
+    switch (**fmt) {
+
+    case 'i':
+        return snprintf(text, 32, "%zd", va_arg(*args, ngx_int_t));
+
+    case 'd':
+        return snprintf(text, 32, "%d", va_arg(*args, int));
+
+    case 'L':
+        return snprintf(text, 32, "%lld", (long long) va_arg(*args, int64_t));
+
+    default:
+        return 0;
+    }
+}
+
+
 /*
- * nginx's own formats, those that are used: %V %s %c %Z %% and, in decimal,
+ * nginx's own formats, those that are used: %V %s %Z %% and, in decimal,
  * %d %i %ui %uz %L.
  */
 
@@ -379,8 +406,11 @@ ngx_vslprintf(u_char *buf, u_char *last, const char *fmt, va_list args)
 {
     char         text[32];
     size_t       len;
+    va_list      list;
     ngx_str_t   *v;
     const char  *s;
+
+    va_copy(list, args);
 
     while (*fmt && buf < last) {
 
@@ -392,30 +422,17 @@ ngx_vslprintf(u_char *buf, u_char *last, const char *fmt, va_list args)
         s = text;
         fmt++;
 
-        if (fmt[0] == 'u' && fmt[1] == 'z') {
-            len = snprintf(text, 32, "%zu", va_arg(args, size_t));
-            fmt++;
+        len = stubs_number(text, &fmt, &list);
 
-        } else if (fmt[0] == 'u' && fmt[1] == 'i') {
-            len = snprintf(text, 32, "%zu", va_arg(args, ngx_uint_t));
-            fmt++;
-
-        } else if (*fmt == 'i') {
-            len = snprintf(text, 32, "%zd", va_arg(args, ngx_int_t));
-
-        } else if (*fmt == 'd') {
-            len = snprintf(text, 32, "%d", va_arg(args, int));
-
-        } else if (*fmt == 'L') {
-            len = snprintf(text, 32, "%lld",
-                           (long long) va_arg(args, int64_t));
+        if (len) {
+            /* a number */
 
         } else if (*fmt == 's') {
-            s = va_arg(args, const char *);
+            s = va_arg(list, const char *);
             len = strlen(s);
 
         } else if (*fmt == 'V') {
-            v = va_arg(args, ngx_str_t *);
+            v = va_arg(list, ngx_str_t *);
             s = (char *) v->data;
             len = v->len;
 
@@ -441,6 +458,8 @@ ngx_vslprintf(u_char *buf, u_char *last, const char *fmt, va_list args)
 
         buf += len;
     }
+
+    va_end(list);
 
     return buf;
 }

@@ -14,39 +14,12 @@ static ngx_pool_t   *pool;
 static ngx_array_t  *keys;
 
 
-/* One directive, its words separated by blanks; NULL if it is good. */
-
-static const char *
-load_in(ngx_pool_t *mine, ngx_array_t *array, const ngx_str_t *prefix,
-    const char *source, const char *options)
-{
-    ngx_str_t    args[8];
-    ngx_uint_t   n;
-
-    args[0].data = (u_char *) source;
-    args[0].len = strlen(source);
-    n = 1;
-
-    for ( ;; ) {
-        options += strspn(options, " ");
-        if (*options == '\0') {
-            break;
-        }
-        args[n].len = strcspn(options, " ");
-        args[n].data = (u_char *) options;
-        options += args[n++].len;
-    }
-
-    return nchat_jwt_key_load(mine, array, args, n, prefix);
-}
-
-
 static const char *
 load(const char *source, const char *options)
 {
     const char  *error;
 
-    error = load_in(pool, keys, NULL, source, options);
+    error = jwt_load(pool, keys, NULL, source, options);
 
     return error ? error : "";
 }
@@ -87,7 +60,7 @@ file(const char *name, const char *text)
 static void
 test_secrets(void)
 {
-    char   big[70000], *path;
+    char  *path;
 
     ok(*load("env:NCHAT_TEST_KEY", "") == '\0', "from the environment");
     is_str(&last()->key, JWT_SECRET, "as it is");
@@ -117,6 +90,13 @@ test_secrets(void)
     ok(*load(path, "alg=HS256") == '\0' && last()->key.len == 32,
        "32 bytes with NULs");
     free(path);
+}
+
+
+static void
+test_no_secrets(void)
+{
+    char   big[70000], *path;
 
     path = file("short", "0123456789abcdef0123456789abcde");
     refused(path, "", "31 bytes, but at least 32 are needed; make one with "
@@ -207,26 +187,29 @@ test_options(void)
 }
 
 
-static void
-test_public(void)
+/* The key as a PEM file; frees the key. */
+
+static char *
+pem_file(const char *name, EVP_PKEY *pkey)
 {
-    char      *rsa_text, *rsa_private, *small_text, *ec_text, *p384_text;
-    char      *path;
-    EVP_PKEY  *rsa, *small, *ec, *p384, *ed;
+    char  *text, *path;
 
-    rsa = EVP_RSA_gen(2048);
-    small = EVP_RSA_gen(1024);
-    ec = EVP_EC_gen("P-256");
-    p384 = EVP_EC_gen("P-384");
-    ed = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+    text = jwt_pem(pkey, 0);
+    path = file(name, text);
 
-    rsa_text = jwt_pem(rsa, 0);
-    rsa_private = jwt_pem(rsa, 1);
-    small_text = jwt_pem(small, 0);
-    ec_text = jwt_pem(ec, 0);
-    p384_text = jwt_pem(p384, 0);
+    free(text);
+    EVP_PKEY_free(pkey);
 
-    path = file("rsa", rsa_text);
+    return path;
+}
+
+
+static void
+test_rsa(void)
+{
+    char  *path;
+
+    path = pem_file("rsa", EVP_RSA_gen(2048));
     ok(*load(path, "alg=RS256 kid=r " EXT) == '\0', "an RSA public key");
     ok(last()->alg == JWT_ALG_RS256 && last()->pkey && last()->external
        && last()->roles == NULL, "is loaded");
@@ -242,33 +225,49 @@ test_public(void)
             "a public key taken for a secret");
     free(path);
 
-    path = file("private", rsa_private);
-    refused(path, "alg=RS256 " EXT, "-pubout", "a private key");
-    free(path);
-
-    path = file("small", small_text);
+    path = pem_file("small", EVP_RSA_gen(1024));
     refused(path, "alg=RS256 " EXT, "has 1024 bits, but at least 2048",
             "a small RSA key");
     free(path);
+}
 
-    path = file("ec", ec_text);
+
+static void
+test_curves(void)
+{
+    char  *path;
+
+    path = pem_file("ec", EVP_EC_gen("P-256"));
     ok(*load(path, "alg=ES256 " EXT) == '\0', "an EC public key");
     refused(path, "alg=RS256 " EXT, "no RSA key", "an EC key for RS256");
     free(path);
 
-    path = file("p384", p384_text);
+    path = pem_file("p384", EVP_EC_gen("P-384"));
     refused(path, "alg=ES256 " EXT, "no key on the curve P-256", "P-384");
     free(path);
 
-    free(rsa_text);
-    rsa_text = jwt_pem(ed, 0);
-    path = file("ed", rsa_text);
+    path = pem_file("ed", EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"));
     refused(path, "alg=ES256 " EXT, "no key on the curve P-256", "Ed25519");
     refused(path, "alg=RS256 " EXT, "no RSA key", "Ed25519 for RS256");
     free(path);
+}
 
-    rsa_private[100] = '!';
-    path = file("broken", rsa_private);
+
+static void
+test_no_public(void)
+{
+    char      *path, *text;
+    EVP_PKEY  *rsa;
+
+    rsa = EVP_RSA_gen(2048);
+    text = jwt_pem(rsa, 1);
+
+    path = file("private", text);
+    refused(path, "alg=RS256 " EXT, "-pubout", "a private key");
+    free(path);
+
+    text[100] = '!';
+    path = file("broken", text);
     refused(path, "alg=RS256 " EXT, "no public key in PEM form", "broken");
     free(path);
 
@@ -276,16 +275,8 @@ test_public(void)
     refused(path, "alg=RS256 " EXT, "no public key in PEM form", "no PEM");
     free(path);
 
-    free(rsa_text);
-    free(rsa_private);
-    free(small_text);
-    free(ec_text);
-    free(p384_text);
+    free(text);
     EVP_PKEY_free(rsa);
-    EVP_PKEY_free(small);
-    EVP_PKEY_free(ec);
-    EVP_PKEY_free(p384);
-    EVP_PKEY_free(ed);
 }
 
 
@@ -302,13 +293,13 @@ test_prefix(void)
     prefix.data = (u_char *) path + 5;
     prefix.len = name - path - 5;
 
-    ok(load_in(pool, keys, &prefix, "file:relative", "") == NULL,
+    ok(jwt_load(pool, keys, &prefix, "file:relative", "") == NULL,
        "a relative path is taken from the prefix");
-    ok(load_in(pool, keys, &prefix, path, "") == NULL,
+    ok(jwt_load(pool, keys, &prefix, path, "") == NULL,
        "an absolute one is not");
 
     prefix = str("/no/such/");
-    error = load_in(pool, keys, &prefix, "file:relative", "");
+    error = jwt_load(pool, keys, &prefix, "file:relative", "");
     ok(error && strstr(error, "\"/no/such/relative\""), "it is named in full");
 
     free(path);
@@ -332,7 +323,7 @@ test_memory(void)
         array = ngx_array_create(mine, 1, sizeof(nchat_jwt_key_t));
 
         stubs_fail_at(n);
-        error = load_in(mine, array, NULL, "env:NCHAT_THEIRS",
+        error = jwt_load(mine, array, NULL, "env:NCHAT_THEIRS",
                         "kid=x " EXT " roles=a:admin");
         wrong += stubs_failed() && (error == NULL || array->nelts != 0);
 
@@ -362,8 +353,11 @@ main(void)
     keys = ngx_array_create(pool, 1, sizeof(nchat_jwt_key_t));
 
     test_secrets();
+    test_no_secrets();
     test_options();
-    test_public();
+    test_rsa();
+    test_curves();
+    test_no_public();
     test_prefix();
     test_memory();
 

@@ -122,11 +122,11 @@ test_calendar(void)
 }
 
 
-int
-main(void)
+static void
+test_cases(void)
 {
     size_t      i;
-    u_char      buf[NCHAT_TIME_LEN], exact[64], *copy;
+    u_char     *copy;
     int64_t     ms;
     ngx_int_t   rc;
     ngx_str_t   text;
@@ -153,6 +153,15 @@ main(void)
 
         free(copy);
     }
+}
+
+
+static void
+test_bounds(void)
+{
+    u_char      buf[NCHAT_TIME_LEN];
+    int64_t     ms;
+    ngx_str_t   text;
 
     text = str("2026-01-02");
     ok(nchat_time_parse(&text, &ms, 1) == NGX_OK
@@ -171,8 +180,18 @@ main(void)
     is_str(&text, "0000-01-01T00:00:00.000Z", "before the year 0");
     text.len = nchat_time_format(buf, -1) - buf;
     is_str(&text, "1969-12-31T23:59:59.999Z", "a millisecond before 1970");
+}
 
-    /* no prefix of a time is one, but for the day */
+
+/* No prefix of a time is one, but for the day. */
+
+static void
+test_prefixes(void)
+{
+    size_t      i;
+    u_char      exact[64];
+    int64_t     ms;
+    ngx_str_t   text;
 
     for (i = 0; i < sizeof("2026-01-02T03:04:05.678Z") - 1; i++) {
         memcpy(exact, "2026-01-02T03:04:05.678Z", i);
@@ -182,7 +201,17 @@ main(void)
                                                        : NGX_DECLINED),
            "the first %zu characters", i);
     }
+}
 
+
+int
+main(void)
+{
+    int64_t  ms;
+
+    test_cases();
+    test_bounds();
+    test_prefixes();
     test_calendar();
 
     ms = nchat_time_now();
