@@ -22,6 +22,8 @@ static ngx_int_t nchat_upload_etag(nchat_ctx_t *ctx,
     const nchat_complete_t *complete);
 static void nchat_upload_checked(nchat_ctx_t *ctx, nchat_file_t *file,
     nchat_store_result_e result);
+static ngx_int_t nchat_upload_stored(nchat_ctx_t *ctx,
+    const nchat_complete_t *complete, nchat_store_result_e result);
 static void nchat_upload_completed(nchat_ctx_t *ctx, PGresult *result);
 
 
@@ -177,30 +179,7 @@ nchat_upload_checked(nchat_ctx_t *ctx, nchat_file_t *file,
 
     complete = ctx->data;
 
-    switch (result) {
-
-    case NCHAT_STORE_OK:
-        break;
-
-    case NCHAT_STORE_ABSENT:
-        nchat_reply_error(ctx, NCHAT_E_CONFLICT,
-                          "The file was not uploaded yet");
-        return;
-
-    case NCHAT_STORE_OTHER_SIZE:
-        nchat_reply_error(ctx, NCHAT_E_CONFLICT,
-                          "The file that was uploaded has another size");
-        return;
-
-    default:
-        nchat_reply_error(ctx, NCHAT_E_UNAVAILABLE,
-                          "The file store is temporarily unavailable");
-        return;
-    }
-
-    if (nchat_upload_etag(ctx, complete) != NGX_OK) {
-        nchat_reply_error(ctx, NCHAT_E_CONFLICT,
-                          "The file that was uploaded has another ETag");
+    if (nchat_upload_stored(ctx, complete, result) != NGX_OK) {
         return;
     }
 
@@ -239,6 +218,47 @@ nchat_upload_checked(nchat_ctx_t *ctx, nchat_file_t *file,
 
     nchat_query(ctx, &nchat_upload_complete_stmt, params, 11,
                 nchat_upload_completed);
+}
+
+
+/* NGX_ERROR: answered, the store has not what was announced. */
+
+static ngx_int_t
+nchat_upload_stored(nchat_ctx_t *ctx, const nchat_complete_t *complete,
+    nchat_store_result_e result)
+{
+    const char     *why;
+    nchat_error_e   error;
+
+    error = NCHAT_E_CONFLICT;
+
+    switch (result) {
+
+    case NCHAT_STORE_OK:
+        if (nchat_upload_etag(ctx, complete) == NGX_OK) {
+            return NGX_OK;
+        }
+
+        why = "The file that was uploaded has another ETag";
+        break;
+
+    case NCHAT_STORE_ABSENT:
+        why = "The file was not uploaded yet";
+        break;
+
+    case NCHAT_STORE_OTHER_SIZE:
+        why = "The file that was uploaded has another size";
+        break;
+
+    default:
+        error = NCHAT_E_UNAVAILABLE;
+        why = "The file store is temporarily unavailable";
+        break;
+    }
+
+    nchat_reply_error(ctx, error, why);
+
+    return NGX_ERROR;
 }
 
 

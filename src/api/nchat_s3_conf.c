@@ -10,6 +10,8 @@ static const char *nchat_s3_words(ngx_conf_t *cf, nchat_s3_t *s3,
     ngx_str_t *words, ngx_uint_t n, ngx_str_t *bucket, ngx_str_t *key_file);
 static const char *nchat_s3_endpoint(ngx_conf_t *cf, nchat_s3_t *s3,
     const ngx_str_t *bucket);
+static ngx_uint_t nchat_s3_has_only(const ngx_str_t *text,
+    const ngx_str_t *others);
 static const char *nchat_s3_read_keys(ngx_conf_t *cf, nchat_s3_t *s3,
     ngx_str_t *name);
 static void nchat_s3_key_line(nchat_s3_t *s3, u_char *line, u_char *last);
@@ -118,9 +120,10 @@ nchat_s3_words(ngx_conf_t *cf, nchat_s3_t *s3, ngx_str_t *words, ngx_uint_t n,
 static const char *
 nchat_s3_endpoint(ngx_conf_t *cf, nchat_s3_t *s3, const ngx_str_t *bucket)
 {
-    u_char      ch;
-    size_t      i;
     ngx_str_t  *url;
+
+    static const ngx_str_t  of_url = ngx_string(".-:[]");
+    static const ngx_str_t  of_bucket = ngx_string(".-_");
 
     url = &s3->endpoint;
 
@@ -141,23 +144,13 @@ nchat_s3_endpoint(ngx_conf_t *cf, nchat_s3_t *s3, const ngx_str_t *bucket)
         url->len--;
     }
 
-    for (i = 0; i < url->len; i++) {
-        ch = url->data[i];
-
-        if (!isalnum(ch) && ch != '.' && ch != '-' && ch != ':' && ch != '['
-            && ch != ']')
-        {
-            return "endpoint= must be a host and, maybe, a port";
-        }
+    if (!nchat_s3_has_only(url, &of_url)) {
+        return "endpoint= must be a host and, maybe, a port";
     }
 
-    for (i = 0; i < bucket->len; i++) {
-        ch = bucket->data[i];
-
-        if (!isalnum(ch) && ch != '.' && ch != '-' && ch != '_') {
-            return "bucket= may only have letters, digits, \".\", \"-\" and "
-                   "\"_\"";
-        }
+    if (!nchat_s3_has_only(bucket, &of_bucket)) {
+        return "bucket= may only have letters, digits, \".\", \"-\" and "
+               "\"_\"";
     }
 
     s3->host = *url;
@@ -181,6 +174,27 @@ nchat_s3_endpoint(ngx_conf_t *cf, nchat_s3_t *s3, const ngx_str_t *bucket)
     }
 
     return NULL;
+}
+
+
+/* 1 if the text has letters, digits and these others only. */
+
+static ngx_uint_t
+nchat_s3_has_only(const ngx_str_t *text, const ngx_str_t *others)
+{
+    size_t  i;
+
+    for (i = 0; i < text->len; i++) {
+        if (!isalnum(text->data[i])
+            && ngx_strlchr(others->data, others->data + others->len,
+                           text->data[i])
+               == NULL)
+        {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 

@@ -41,6 +41,8 @@ static void nchat_local_check_done(nchat_ctx_t *ctx, void *data);
 static void nchat_local_send(nchat_ctx_t *ctx, const nchat_file_t *file);
 static ngx_int_t nchat_local_open(nchat_ctx_t *ctx, const nchat_file_t *file,
     ngx_str_t *path, ngx_open_file_info_t *of);
+static ngx_buf_t *nchat_local_buf(ngx_http_request_t *r,
+    const ngx_str_t *path, const ngx_open_file_info_t *of);
 static void nchat_local_ready(nchat_ctx_t *ctx, nchat_store_ready_pt done);
 static void nchat_local_remove(nchat_ctx_t *ctx, nchat_sweep_t *sweep);
 static void nchat_local_remove_thread(void *data, ngx_log_t *log);
@@ -259,7 +261,6 @@ nchat_local_check_done(nchat_ctx_t *ctx, void *data)
 static void
 nchat_local_send(nchat_ctx_t *ctx, const nchat_file_t *file)
 {
-    ngx_buf_t             *b;
     ngx_int_t              rc;
     ngx_str_t              path;
     ngx_chain_t            out;
@@ -272,11 +273,10 @@ nchat_local_send(nchat_ctx_t *ctx, const nchat_file_t *file)
         return;
     }
 
-    b = ngx_calloc_buf(r->pool);
+    out.buf = nchat_local_buf(r, &path, &of);
+    out.next = NULL;
 
-    if (b == NULL || (b->file = ngx_pcalloc(r->pool, sizeof(ngx_file_t)))
-                     == NULL)
-    {
+    if (out.buf == NULL) {
         nchat_reply_internal(ctx, "out of memory");
         return;
     }
@@ -308,21 +308,40 @@ nchat_local_send(nchat_ctx_t *ctx, const nchat_file_t *file)
         return;
     }
 
-    b->file_last = of.size;
+    ngx_http_finalize_request(r, ngx_http_output_filter(r, &out));
+}
+
+
+/* All of the file; NULL if memory is short. */
+
+static ngx_buf_t *
+nchat_local_buf(ngx_http_request_t *r, const ngx_str_t *path,
+    const ngx_open_file_info_t *of)
+{
+    ngx_buf_t  *b;
+
+    b = ngx_calloc_buf(r->pool);
+    if (b == NULL) {
+        return NULL;
+    }
+
+    b->file = ngx_pcalloc(r->pool, sizeof(ngx_file_t));
+    if (b->file == NULL) {
+        return NULL;
+    }
+
+    b->file_last = of->size;
     b->in_file = b->file_last ? 1 : 0;
     b->last_buf = 1;
     b->last_in_chain = 1;
     b->sync = b->in_file ? 0 : 1;
 
-    b->file->fd = of.fd;
-    b->file->name = path;
+    b->file->fd = of->fd;
+    b->file->name = *path;
     b->file->log = r->connection->log;
-    b->file->directio = of.is_directio;
+    b->file->directio = of->is_directio;
 
-    out.buf = b;
-    out.next = NULL;
-
-    ngx_http_finalize_request(r, ngx_http_output_filter(r, &out));
+    return b;
 }
 
 

@@ -6,6 +6,7 @@
 #define NCHAT_SIGV4_DATE   8       /* 20130524 */
 #define NCHAT_SIGV4_TIME   16      /* 20130524T000000Z */
 #define NCHAT_SIGV4_ARGS   16      /* most arguments of a presigned URL */
+#define NCHAT_SIGV4_OWN    6       /* those of them about the signature */
 
 
 static int nchat_sigv4_compare(const void *one, const void *two);
@@ -23,6 +24,10 @@ static ngx_int_t nchat_sigv4_signing_key(u_char out[NCHAT_SHA256_LEN],
 static void nchat_sigv4_time(u_char out[NCHAT_SIGV4_TIME], time_t time);
 static ngx_int_t nchat_sigv4_scope(ngx_pool_t *pool,
     const nchat_sigv4_key_t *key, const u_char *date, ngx_str_t *scope);
+static ngx_int_t nchat_sigv4_own_args(ngx_pool_t *pool,
+    const nchat_sigv4_key_t *key, const nchat_sigv4_request_t *request,
+    ngx_uint_t life, const ngx_str_t *names,
+    nchat_sigv4_pair_t arg[NCHAT_SIGV4_OWN]);
 
 
 u_char *
@@ -372,22 +377,13 @@ ngx_int_t
 nchat_sigv4_presign(ngx_pool_t *pool, const nchat_sigv4_key_t *key,
     const nchat_sigv4_request_t *request, ngx_uint_t life, ngx_str_t *uri)
 {
-    u_char                 *p, life_text[NGX_INT_T_LEN], signature[64];
-    u_char                  time[NCHAT_SIGV4_TIME];
-    ngx_str_t               scope, query, headers, names;
+    u_char                 *p, signature[64];
+    ngx_str_t               query, headers, names;
     ngx_uint_t              n;
-    nchat_sigv4_pair_t      args[NCHAT_SIGV4_ARGS], *arg;
+    nchat_sigv4_pair_t      args[NCHAT_SIGV4_ARGS];
     nchat_sigv4_request_t   r;
 
-    if (request->nargs + 6 > NCHAT_SIGV4_ARGS) {
-        return NGX_ERROR;
-    }
-
-    nchat_sigv4_time(time, request->time);
-
-    if (nchat_sigv4_headers(pool, request, &headers, &names) != NGX_OK
-        || nchat_sigv4_scope(pool, key, time, &scope) != NGX_OK)
-    {
+    if (request->nargs + NCHAT_SIGV4_OWN > NCHAT_SIGV4_ARGS) {
         return NGX_ERROR;
     }
 
@@ -395,45 +391,17 @@ nchat_sigv4_presign(ngx_pool_t *pool, const nchat_sigv4_key_t *key,
         args[n] = request->args[n];
     }
 
-    arg = &args[n];
-
-    ngx_str_set(&arg[0].name, "X-Amz-Algorithm");
-    ngx_str_set(&arg[0].value, "AWS4-HMAC-SHA256");
-
-    ngx_str_set(&arg[1].name, "X-Amz-Credential");
-    arg[1].value.data = ngx_pnalloc(pool, key->access_key.len + scope.len + 1);
-    if (arg[1].value.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    arg[1].value.len = ngx_sprintf(arg[1].value.data, "%V/%V",
-                                   &key->access_key, &scope)
-                       - arg[1].value.data;
-
-    ngx_str_set(&arg[2].name, "X-Amz-Date");
-    arg[2].value.data = time;
-    arg[2].value.len = NCHAT_SIGV4_TIME;
-
-    ngx_str_set(&arg[3].name, "X-Amz-Expires");
-    arg[3].value.data = life_text;
-    arg[3].value.len = ngx_sprintf(life_text, "%ui", life) - life_text;
-
-    ngx_str_set(&arg[4].name, "X-Amz-SignedHeaders");
-    arg[4].value = names;
-    n += 5;
-
-    if (key->token.len) {
-        ngx_str_set(&arg[5].name, "X-Amz-Security-Token");
-        arg[5].value = key->token;
-        n++;
-    }
-
     r = *request;
     r.args = args;
-    r.nargs = n;
+    r.nargs = n + NCHAT_SIGV4_OWN - (key->token.len ? 0 : 1);
     ngx_str_set(&r.payload, "UNSIGNED-PAYLOAD");
 
-    if (nchat_sigv4_sign(pool, key, &r, signature, &query, &names) != NGX_OK) {
+    if (nchat_sigv4_headers(pool, request, &headers, &names) != NGX_OK
+        || nchat_sigv4_own_args(pool, key, request, life, &names, &args[n])
+           != NGX_OK
+        || nchat_sigv4_sign(pool, key, &r, signature, &query, &names)
+           != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -447,6 +415,55 @@ nchat_sigv4_presign(ngx_pool_t *pool, const nchat_sigv4_key_t *key,
     p = ngx_sprintf(p, "?%V&X-Amz-Signature=", &query);
     p = ngx_cpymem(p, signature, 64);
     uri->len = p - uri->data;
+
+    return NGX_OK;
+}
+
+
+/* What a presigned URL says of its signature; the last is for a token only. */
+
+static ngx_int_t
+nchat_sigv4_own_args(ngx_pool_t *pool, const nchat_sigv4_key_t *key,
+    const nchat_sigv4_request_t *request, ngx_uint_t life,
+    const ngx_str_t *names, nchat_sigv4_pair_t arg[NCHAT_SIGV4_OWN])
+{
+    u_char     *p, time[NCHAT_SIGV4_TIME];
+    ngx_str_t   scope;
+
+    nchat_sigv4_time(time, request->time);
+
+    if (nchat_sigv4_scope(pool, key, time, &scope) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_pnalloc(pool, key->access_key.len + sizeof("/") + scope.len
+                          + NCHAT_SIGV4_TIME + NGX_INT_T_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_str_set(&arg[0].name, "X-Amz-Algorithm");
+    ngx_str_set(&arg[0].value, "AWS4-HMAC-SHA256");
+
+    ngx_str_set(&arg[1].name, "X-Amz-Credential");
+    arg[1].value.data = p;
+    p = ngx_sprintf(p, "%V/%V", &key->access_key, &scope);
+    arg[1].value.len = p - arg[1].value.data;
+
+    ngx_str_set(&arg[2].name, "X-Amz-Date");
+    arg[2].value.data = p;
+    p = ngx_cpymem(p, time, NCHAT_SIGV4_TIME);
+    arg[2].value.len = NCHAT_SIGV4_TIME;
+
+    ngx_str_set(&arg[3].name, "X-Amz-Expires");
+    arg[3].value.data = p;
+    arg[3].value.len = ngx_sprintf(p, "%ui", life) - p;
+
+    ngx_str_set(&arg[4].name, "X-Amz-SignedHeaders");
+    arg[4].value = *names;
+
+    ngx_str_set(&arg[5].name, "X-Amz-Security-Token");
+    arg[5].value = key->token;
 
     return NGX_OK;
 }
