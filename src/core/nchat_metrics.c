@@ -30,6 +30,8 @@ static ngx_int_t nchat_metrics_latency(nchat_text_t *text,
 static ngx_int_t nchat_metrics_histogram(nchat_text_t *text, const char *name,
     const char *label, const ngx_str_t *value, const ngx_str_t *method,
     nchat_histogram_t *histogram);
+static ngx_uint_t nchat_metrics_sum(const nchat_gauges_t *gauges,
+    nchat_gauges_t *sum);
 static ngx_int_t nchat_metrics_gauges(nchat_text_t *text,
     nchat_gauges_t *gauges);
 
@@ -360,13 +362,15 @@ nchat_metrics_histogram(nchat_text_t *text, const char *name,
 }
 
 
-static ngx_int_t
-nchat_metrics_gauges(nchat_text_t *text, nchat_gauges_t *gauges)
-{
-    ngx_uint_t      i, n, lane, workers;
-    nchat_gauges_t  sum, *g;
+/* Adds up the gauges of the workers that live; returns how many they are. */
 
-    ngx_memzero(&sum, sizeof(nchat_gauges_t));
+static ngx_uint_t
+nchat_metrics_sum(const nchat_gauges_t *gauges, nchat_gauges_t *sum)
+{
+    ngx_uint_t             i, lane, workers;
+    const nchat_gauges_t  *g;
+
+    ngx_memzero(sum, sizeof(nchat_gauges_t));
     workers = 0;
 
     for (i = 0; i < NCHAT_METRICS_WORKERS; i++) {
@@ -379,16 +383,26 @@ nchat_metrics_gauges(nchat_text_t *text, nchat_gauges_t *gauges)
         }
 
         workers++;
-        sum.hashing += g->hashing;
+        sum->hashing += g->hashing;
 
         for (lane = 0; lane < NCHAT_METRICS_LANES; lane++) {
-            sum.ready[lane] += g->ready[lane];
-            sum.connecting[lane] += g->connecting[lane];
-            sum.down[lane] += g->down[lane];
-            sum.inflight[lane] += g->inflight[lane];
-            sum.waiting[lane] += g->waiting[lane];
+            sum->ready[lane] += g->ready[lane];
+            sum->connecting[lane] += g->connecting[lane];
+            sum->down[lane] += g->down[lane];
+            sum->inflight[lane] += g->inflight[lane];
+            sum->waiting[lane] += g->waiting[lane];
         }
     }
+
+    return workers;
+}
+
+
+static ngx_int_t
+nchat_metrics_gauges(nchat_text_t *text, nchat_gauges_t *gauges)
+{
+    ngx_uint_t      n, lane, workers;
+    nchat_gauges_t  sum;
 
     const struct {
         const char          *name;
@@ -406,6 +420,8 @@ nchat_metrics_gauges(nchat_text_t *text, nchat_gauges_t *gauges)
         { "nchat_db_waiting", "", "Statements waiting for a connection.",
           sum.waiting }
     };
+
+    workers = nchat_metrics_sum(gauges, &sum);
 
     for (n = 0; n < sizeof(rows) / sizeof(rows[0]); n++) {
 

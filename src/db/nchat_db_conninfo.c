@@ -19,6 +19,7 @@ static ngx_uint_t nchat_conninfo_count(ngx_str_t *list);
 static char *nchat_conninfo_resolve(ngx_conf_t *cf,
     nchat_conninfo_host_t *host);
 static char *nchat_conninfo_password(ngx_conf_t *cf, nchat_conninfo_t *info);
+static char *nchat_conninfo_copy(ngx_pool_t *pool, const char *text);
 static void nchat_conninfo_put(nchat_conninfo_t *info, const char *word,
     const char *value);
 static char *nchat_conninfo_check(const char *word, const char *value);
@@ -117,9 +118,7 @@ static char *
 nchat_conninfo_words(ngx_conf_t *cf, nchat_conninfo_t *info,
     PQconninfoOption *options)
 {
-    char              *rv;
-    size_t             len;
-    u_char            *value;
+    char              *rv, *word, *value;
     ngx_str_t          host, addr, port, *list;
     ngx_uint_t         gss;
     PQconninfoOption  *o;
@@ -141,21 +140,18 @@ nchat_conninfo_words(ngx_conf_t *cf, nchat_conninfo_t *info,
             return rv;
         }
 
-        len = ngx_strlen(o->val);
-        value = ngx_pcalloc(cf->pool, len + 1);
+        value = nchat_conninfo_copy(cf->pool, o->val);
         if (value == NULL) {
             return "out of memory";
         }
-
-        ngx_memcpy(value, o->val, len);
 
         list = ngx_strcmp(o->keyword, "host") == 0 ? &host
                : ngx_strcmp(o->keyword, "hostaddr") == 0 ? &addr
                : ngx_strcmp(o->keyword, "port") == 0 ? &port : NULL;
 
         if (list) {
-            list->data = value;
-            list->len = len;
+            list->data = (u_char *) value;
+            list->len = ngx_strlen(value);
             continue;
         }
 
@@ -165,16 +161,12 @@ nchat_conninfo_words(ngx_conf_t *cf, nchat_conninfo_t *info,
 
         /* keywords are libpq's static memory only until PQconninfoFree() */
 
-        len = ngx_strlen(o->keyword);
-        list = ngx_pcalloc(cf->pool, sizeof(ngx_str_t) + len + 1);
-        if (list == NULL) {
+        word = nchat_conninfo_copy(cf->pool, o->keyword);
+        if (word == NULL) {
             return "out of memory";
         }
 
-        list->data = (u_char *) list + sizeof(ngx_str_t);
-        ngx_memcpy(list->data, o->keyword, len);
-
-        nchat_conninfo_put(info, (char *) list->data, (char *) value);
+        nchat_conninfo_put(info, word, value);
     }
 
     /* it would block */
@@ -210,6 +202,23 @@ nchat_conninfo_check(const char *word, const char *value)
     }
 
     return NULL;
+}
+
+
+static char *
+nchat_conninfo_copy(ngx_pool_t *pool, const char *text)
+{
+    char    *copy;
+    size_t   size;
+
+    size = ngx_strlen(text) + 1;
+    copy = ngx_pnalloc(pool, size);
+
+    if (copy) {
+        ngx_memcpy(copy, text, size);
+    }
+
+    return copy;
 }
 
 

@@ -6,6 +6,7 @@
 
 static void nchat_body_done(ngx_http_request_t *r);
 static ngx_int_t nchat_body_join(nchat_ctx_t *ctx);
+static ngx_int_t nchat_body_copy(u_char *p, const ngx_chain_t *cl);
 static ngx_int_t nchat_body_parse(nchat_ctx_t *ctx);
 
 
@@ -121,8 +122,6 @@ nchat_body_join(nchat_ctx_t *ctx)
 {
     size_t               size;
     u_char              *p;
-    ssize_t              n;
-    ngx_buf_t           *b;
     ngx_chain_t         *cl;
     ngx_http_request_t  *r;
 
@@ -156,7 +155,25 @@ nchat_body_join(nchat_ctx_t *ctx)
     ctx->body.data = p;
     ctx->body.len = size;
 
-    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+    if (nchat_body_copy(p, r->request_body->bufs) != NGX_OK) {
+        nchat_reply_internal(ctx, "the body's temporary file is short");
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/* NGX_ERROR: a file cannot be read to its end. */
+
+static ngx_int_t
+nchat_body_copy(u_char *p, const ngx_chain_t *cl)
+{
+    size_t      size;
+    ssize_t     n;
+    ngx_buf_t  *b;
+
+    for ( /* void */ ; cl; cl = cl->next) {
         b = cl->buf;
 
         if (ngx_buf_in_memory(b)) {
@@ -175,7 +192,6 @@ nchat_body_join(nchat_ctx_t *ctx)
         n = ngx_read_file(b->file, p, size, b->file_pos);
 
         if (n != (ssize_t) size) {
-            nchat_reply_internal(ctx, "the body's temporary file is short");
             return NGX_ERROR;
         }
 

@@ -11,6 +11,7 @@ typedef struct {
 
 
 static char *nchat_directive_words(ngx_conf_t *cf, const nchat_word_t *words);
+static const char *nchat_directives_lack(const nchat_main_conf_t *conf);
 
 
 static const char  *nchat_limit_names[] = {
@@ -475,7 +476,7 @@ nchat_directives_used(ngx_conf_t *cf)
 ngx_int_t
 nchat_directives_check(ngx_conf_t *cf)
 {
-    char                      *why;
+    const char                *why;
     ngx_http_core_loc_conf_t  *clcf;
     nchat_main_conf_t         *conf;
 
@@ -486,36 +487,11 @@ nchat_directives_check(ngx_conf_t *cf)
         return NGX_OK;
     }
 
-    if (conf->zone == NULL) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "nchat needs shared memory: add \"nchat_zone nchat "
-                           "32m;\" to the http block");
-        return NGX_ERROR;
-    }
-
-    if (conf->db_conf.conninfo.len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "nchat needs its database: add \"nchat_postgres "
-                           "<connection string>;\" to the http block");
-        return NGX_ERROR;
-    }
-
-    /* sessions are forgotten some time after their refresh tokens ended */
-
-    if (conf->access_life < 1 || conf->access_life > conf->refresh_life) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "nchat_token_lifetime: access tokens must live for "
-                           "1s at least, and no longer than refresh tokens");
-        return NGX_ERROR;
-    }
-
     conf->signer = nchat_jwt_signer(conf->keys);
+    why = nchat_directives_lack(conf);
 
-    if (conf->signer == NULL) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "nchat needs a key to sign tokens with: add "
-                           "\"nchat_jwt_key file:<path>;\" with an HS256 key "
-                           "of at least 32 bytes to the http block");
+    if (why) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s", why);
         return NGX_ERROR;
     }
 
@@ -538,4 +514,36 @@ nchat_directives_check(ngx_conf_t *cf)
     }
 
     return NGX_OK;
+}
+
+
+/* What has no default and is missing, or does not go together; or NULL. */
+
+static const char *
+nchat_directives_lack(const nchat_main_conf_t *conf)
+{
+    if (conf->zone == NULL) {
+        return "nchat needs shared memory: add \"nchat_zone nchat 32m;\" to "
+               "the http block";
+    }
+
+    if (conf->db_conf.conninfo.len == 0) {
+        return "nchat needs its database: add \"nchat_postgres <connection "
+               "string>;\" to the http block";
+    }
+
+    /* sessions are forgotten some time after their refresh tokens ended */
+
+    if (conf->access_life < 1 || conf->access_life > conf->refresh_life) {
+        return "nchat_token_lifetime: access tokens must live for 1s at "
+               "least, and no longer than refresh tokens";
+    }
+
+    if (conf->signer == NULL) {
+        return "nchat needs a key to sign tokens with: add \"nchat_jwt_key "
+               "file:<path>;\" with an HS256 key of at least 32 bytes to the "
+               "http block";
+    }
+
+    return NULL;
 }

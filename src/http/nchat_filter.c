@@ -6,9 +6,15 @@
 #include "nchat_http.h"
 
 
+#define NCHAT_FILTER_FIELDS  5       /* about limits */
+
+
 static ngx_int_t nchat_filter_limit(nchat_ctx_t *ctx);
+static ngx_int_t nchat_filter_limit_values(nchat_ctx_t *ctx,
+    ngx_str_t value[NCHAT_FILTER_FIELDS]);
 static u_char *nchat_filter_uint(u_char *p, uint64_t n);
 static ngx_int_t nchat_filter_cors(nchat_ctx_t *ctx);
+static ngx_str_t *nchat_filter_origin(nchat_ctx_t *ctx);
 
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
@@ -62,30 +68,21 @@ nchat_header_filter(ngx_http_request_t *r)
 }
 
 
-/*
- * X-RateLimit-* and the IETF draft's fields.  All values are written into one
- * piece of memory.
- */
+/* X-RateLimit-* and the IETF draft's fields. */
 
 static ngx_int_t
 nchat_filter_limit(nchat_ctx_t *ctx)
 {
-    u_char              *p;
-    ngx_str_t            value[5];
-    ngx_uint_t           i, limit, remaining;
-    const ngx_str_t     *class;
-    ngx_table_elt_t     *h;
-    ngx_http_request_t  *r;
+    ngx_str_t   value[NCHAT_FILTER_FIELDS];
+    ngx_uint_t  i;
 
-    static const ngx_str_t  names[] = {
-        ngx_string("X-RateLimit-Limit"),
-        ngx_string("X-RateLimit-Remaining"),
-        ngx_string("X-RateLimit-Reset"),
-        ngx_string("RateLimit-Policy"),
-        ngx_string("RateLimit")
+    static const char  *names[NCHAT_FILTER_FIELDS] = {
+        "X-RateLimit-Limit",
+        "X-RateLimit-Remaining",
+        "X-RateLimit-Reset",
+        "RateLimit-Policy",
+        "RateLimit"
     };
-
-    r = ctx->request;
 
     if (!ctx->counted) {
 
@@ -98,12 +95,36 @@ nchat_filter_limit(nchat_ctx_t *ctx)
         return NGX_OK;
     }
 
+    if (nchat_filter_limit_values(ctx, value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < NCHAT_FILTER_FIELDS; i++) {
+        if (nchat_reply_header(ctx->request, names[i], &value[i]) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* All values are written into one piece of memory, one after the other. */
+
+static ngx_int_t
+nchat_filter_limit_values(nchat_ctx_t *ctx,
+    ngx_str_t value[NCHAT_FILTER_FIELDS])
+{
+    u_char           *p;
+    ngx_uint_t        i, limit, remaining;
+    const ngx_str_t  *class;
+
     limit = ctx->conf->limits[ctx->limit];
     remaining = (ctx->window.count < limit) ? limit - ctx->window.count : 0;
 
-    p = ngx_pnalloc(r->pool, 5 * NGX_INT_T_LEN + 2 * 8
-                             + sizeof("\"\";q=;w=\"\";r=;t=")
-                             + 2 * NGX_INT_T_LEN);
+    p = ngx_pnalloc(ctx->request->pool, 5 * NGX_INT_T_LEN + 2 * 8
+                                        + sizeof("\"\";q=;w=\"\";r=;t=")
+                                        + 2 * NGX_INT_T_LEN);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -129,21 +150,11 @@ nchat_filter_limit(nchat_ctx_t *ctx)
     p = ngx_cpymem(p, ";t=", 3);
     p = nchat_filter_uint(p, ctx->window.left);
 
-    for (i = 0; i < 5; i++) {
-        value[i].len = (i < 4 ? value[i + 1].data : p) - value[i].data;
-
-        h = ngx_list_push(&r->headers_out.headers);
-        if (h == NULL) {
-            return NGX_ERROR;
-        }
-
-        h->hash = 1;
-        h->key = names[i];
-        h->value = value[i];
-#if (nginx_version >= 1023000)
-        h->next = NULL;
-#endif
+    for (i = 0; i < NCHAT_FILTER_FIELDS - 1; i++) {
+        value[i].len = value[i + 1].data - value[i].data;
     }
+
+    value[i].len = p - value[i].data;
 
     return NGX_OK;
 }
@@ -170,63 +181,44 @@ nchat_filter_uint(u_char *p, uint64_t n)
 static ngx_int_t
 nchat_filter_cors(nchat_ctx_t *ctx)
 {
-    ngx_str_t            value, *origin, *origins, *allow;
-    ngx_uint_t           i;
+    ngx_str_t           *origin, *allow;
     ngx_http_request_t  *r;
+
+    static const ngx_str_t  vary = ngx_string("Origin");
+    static const ngx_str_t  with_cookie = ngx_string("true");
+    static const ngx_str_t  exposed =
+        ngx_string("X-RateLimit-Limit, X-RateLimit-Remaining, "
+                   "X-RateLimit-Reset, RateLimit, RateLimit-Policy, "
+                   "Retry-After, X-Request-Id, ETag, X-Response-Time");
+    static const ngx_str_t  headers =
+        ngx_string("Authorization, Content-Type, Idempotency-Key, "
+                   "If-None-Match, X-Request-Id");
+    static const ngx_str_t  age = ngx_string("600");     /* seconds */
 
     r = ctx->request;
 
-    ngx_str_set(&value, "Origin");
-
-    if (nchat_reply_header(r, "Vary", &value) != NGX_OK) {
+    if (nchat_reply_header(r, "Vary", &vary) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    origin = nchat_header(r, "Origin");
+    origin = nchat_filter_origin(ctx);
 
     if (origin == NULL) {
         return NGX_OK;
     }
 
-    origins = ctx->conf->origins->elts;
-
-    for (i = 0; i < ctx->conf->origins->nelts; i++) {
-
-        if (origins[i].len == origin->len
-            && ngx_strncasecmp(origins[i].data, origin->data,
-                               origins[i].len)
-               == 0)
-        {
-            break;
-        }
-    }
-
-    if (i == ctx->conf->origins->nelts) {
-        return NGX_OK;
-    }
-
-    if (nchat_reply_header(r, "Access-Control-Allow-Origin", origin)
-        != NGX_OK)
+    if (nchat_reply_header(r, "Access-Control-Allow-Origin", origin) != NGX_OK
+        || (ctx->conf->cookie.len
+            && nchat_reply_header(r, "Access-Control-Allow-Credentials",
+                                  &with_cookie)
+               != NGX_OK))
     {
         return NGX_ERROR;
     }
 
-    if (ctx->conf->cookie.len) {
-        ngx_str_set(&value, "true");
-
-        if (nchat_reply_header(r, "Access-Control-Allow-Credentials", &value)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-    }
-
     if (ctx->method != NGX_HTTP_OPTIONS) {
-        ngx_str_set(&value, "X-RateLimit-Limit, X-RateLimit-Remaining, "
-                    "X-RateLimit-Reset, RateLimit, RateLimit-Policy, "
-                    "Retry-After, X-Request-Id, ETag, X-Response-Time");
-
-        return nchat_reply_header(r, "Access-Control-Expose-Headers", &value);
+        return nchat_reply_header(r, "Access-Control-Expose-Headers",
+                                  &exposed);
     }
 
     allow = nchat_route_allow(ctx);
@@ -235,19 +227,44 @@ nchat_filter_cors(nchat_ctx_t *ctx)
         return NGX_OK;
     }
 
-    ngx_str_set(&value, "Authorization, Content-Type, Idempotency-Key, "
-                "If-None-Match, X-Request-Id");
-
     if (nchat_reply_header(r, "Access-Control-Allow-Methods", allow) != NGX_OK
-        || nchat_reply_header(r, "Access-Control-Allow-Headers", &value)
+        || nchat_reply_header(r, "Access-Control-Allow-Headers", &headers)
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    ngx_str_set(&value, "600");
+    return nchat_reply_header(r, "Access-Control-Max-Age", &age);
+}
 
-    return nchat_reply_header(r, "Access-Control-Max-Age", &value);
+
+/* The request's Origin, if the operator allows it; else NULL. */
+
+static ngx_str_t *
+nchat_filter_origin(nchat_ctx_t *ctx)
+{
+    ngx_str_t   *origin, *allowed;
+    ngx_uint_t   i;
+
+    origin = nchat_header(ctx->request, "Origin");
+
+    if (origin == NULL) {
+        return NULL;
+    }
+
+    allowed = ctx->conf->origins->elts;
+
+    for (i = 0; i < ctx->conf->origins->nelts; i++) {
+
+        if (allowed[i].len == origin->len
+            && ngx_strncasecmp(allowed[i].data, origin->data, origin->len)
+               == 0)
+        {
+            return origin;
+        }
+    }
+
+    return NULL;
 }
 
 
