@@ -365,6 +365,39 @@ AS $$
 $$;
 
 
+-- Nothing that is searched is older than its kind's floor, in seconds since 1970:
+-- so a search knows where time ends.  Rows that bring a time of their own lower
+-- it, by the steps of nchat_key_time(2, ...); those of now don't touch it, and
+-- nchat_search_floor_check() sees to it that they need not, should somebody have
+-- set the clock back.
+
+CREATE TABLE search_floor (
+    kind     text PRIMARY KEY CHECK (kind IN ('messages', 'files')),
+    seconds  bigint NOT NULL
+);
+
+CREATE FUNCTION nchat_search_floor_lower(p_kind text, p_seconds bigint)
+    RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+    UPDATE search_floor SET seconds = $2 >> 18 << 18
+     WHERE kind = $1 AND seconds > $2
+$$;
+
+CREATE FUNCTION nchat_search_floor_check() RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+    SELECT nchat_search_floor_lower(kind, nchat_seconds(now() - interval '1 day'))
+      FROM search_floor
+$$;
+
+INSERT INTO search_floor
+SELECT k.kind, nchat_seconds(least(now() - interval '1 day', k.oldest)) >> 18 << 18
+  FROM (SELECT 'messages', min(created_at) FROM messages
+        UNION ALL
+        SELECT 'files', min(created_at) FROM attachments) AS k(kind, oldest);
+
+
 -- Triggers keep words and keys.  Generated columns would cost more: Postgres
 -- plans their expressions anew for every statement, as it does with a trigger's
 -- WHEN, so the one trigger that every message passes has none.
@@ -404,6 +437,10 @@ BEGIN
                     ~* '"image/|\.(png|jpe?g|gif|webp|bmp|tiff?|svg)["?]'),
         NEW.pinned);
 
+    IF NEW.created_at <> now() THEN
+        PERFORM nchat_search_floor_lower('messages', v_seconds);
+    END IF;
+
     RETURN NEW;
 END
 $$;
@@ -431,6 +468,10 @@ BEGIN
         coalesce(NEW.channel_id, NEW.uploaded_by), NEW.uploaded_by,
         nchat_seconds(NEW.created_at), NEW.in_public, false, true,
         NEW.category = 'image', false);
+
+    IF NEW.created_at <> now() THEN
+        PERFORM nchat_search_floor_lower('files', nchat_seconds(NEW.created_at));
+    END IF;
 
     RETURN NEW;
 END
@@ -511,6 +552,8 @@ SELECT nchat_module_allow('nchat_class_unspaced', 'nchat_class_symbol',
                           'nchat_search_text', 'nchat_search_words',
                           'nchat_search_name', 'nchat_search_keys',
                           'nchat_key_id', 'nchat_key_time', 'nchat_key_flag',
-                          'nchat_seconds');
+                          'nchat_seconds', 'nchat_search_floor_lower',
+                          'nchat_search_floor_check');
 
-SELECT nchat_module_grant('SELECT ON attachments', 'SELECT ON message_stars');
+SELECT nchat_module_grant('SELECT ON attachments', 'SELECT ON message_stars',
+                          'SELECT ON search_floor');

@@ -46,6 +46,7 @@ $$;
 -- were looked at.
 --
 --     p_step   from nchat_search_step()
+--     p_kind   whose time it is, messages or files
 --     p_level  of the first window, see below
 --
 -- total is exact unless capped, in which case there are at least as many;
@@ -58,7 +59,7 @@ $$;
 -- how large the next may be.
 
 CREATE FUNCTION nchat_search_walk(
-    p_step text, p_level integer, q nchat_query, s nchat_scope,
+    p_step text, p_kind text, p_level integer, q nchat_query, s nchat_scope,
     OUT total bigint, OUT capped boolean, OUT hits nchat_hit[])
 LANGUAGE plpgsql STABLE
 SET enable_seqscan = off SET enable_indexscan = off
@@ -67,7 +68,10 @@ SET jit = off SET work_mem = '32MB'
 AS $$
 DECLARE
     v_cap     constant integer := nchat_search_cap();
-    v_low     constant bigint := nchat_seconds(coalesce(s.since, 'epoch'));
+    v_low     constant bigint := greatest(
+                                     nchat_seconds(coalesce(s.since, 'epoch')),
+                                     (SELECT f.seconds FROM search_floor f
+                                       WHERE f.kind = p_kind));
     v_high    constant bigint := nchat_seconds(coalesce(s.until,
                                      now() + interval '1 day')) + 1;
     v_level   integer := p_level;
@@ -83,7 +87,6 @@ DECLARE
     v_best    nchat_hit[];
     v_looked  bigint := 0;
     v_sure    boolean := false;
-    v_hint    boolean := NOT s.newest_first;
     v_tight   bigint := 1::bigint << 40;
     v_end     bigint;
     v_span    numeric;
@@ -92,15 +95,7 @@ BEGIN
     capped := false;
     hits := '{}';
 
-    -- The edge is where the walk has come to: always a block's edge.  From the
-    -- oldest on, nobody knows where they are; the table's first row is likely
-    -- to be old, so the first window ends there.
-
-    IF v_hint THEN
-        v_level := 3;
-        v_blocks := greatest(1, (SELECT nchat_seconds(m.created_at)
-                                   FROM messages m LIMIT 1) - v_low >> 23);
-    END IF;
+    -- The edge is where the walk has come to: always a block's edge.
 
     v_bits := 8 + 5 * v_level;
     v_edge := CASE WHEN s.newest_first
@@ -174,12 +169,6 @@ BEGIN
         v_sure := v_seen >= 100;
         v_span := (v_to - v_from) * least(CASE WHEN v_sure THEN 32 ELSE 8 END,
                       1.1 * (v_cap - total) / greatest(v_seen, 1));
-
-        IF v_hint AND v_seen = 0 THEN
-            v_span := 8 << 13;
-        END IF;
-
-        v_hint := false;
 
         IF v_sure OR (s.newest_first AND v_edge <= v_end)
            OR (NOT s.newest_first AND v_edge >= v_end)
@@ -339,7 +328,7 @@ BEGIN
     IF 'starred' = ANY (q.flags) THEN
         r := nchat_search_once(v_source, q, s);
     ELSE
-        r := nchat_search_walk(v_source, 1, q, s);
+        r := nchat_search_walk(v_source, 'messages', 1, q, s);
     END IF;
 
     total := r.total;
@@ -381,7 +370,7 @@ BEGIN
             array_to_string(v_filter, ' AND '),
             nchat_search_score(q, p_names, 'x.search_name'),
             nchat_search_order(s)),
-        2, q, s);
+        'files', 2, q, s);
 
     total := r.total;
     capped := r.capped;

@@ -124,9 +124,16 @@ static nchat_stmt_t  nchat_job_keys = {
 };
 
 
+static nchat_stmt_t  nchat_job_floor = {
+    "nchat_search_floor_check", "SELECT nchat_search_floor_check()", 0,
+    NCHAT_LANE_SLOW, 0, 0, 0
+};
+
+
 const nchat_job_t  nchat_jobs[] = {
     { &nchat_job_seal, 5 * 1000 },
     { &nchat_job_prune, 10 * 60 * 1000 },
     { &nchat_job_keys, 60 * 60 * 1000 },
+    { &nchat_job_floor, 60 * 60 * 1000 },
     { NULL, 0 }
 };

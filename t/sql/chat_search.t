@@ -284,6 +284,22 @@ for my $n (0 .. $#refusals) {
 
 is ids('é' x 200), '', '200 characters are counted, not bytes';
 
+# Time has a floor, which a clock that was wrong does not raise for good.
+
+{
+    my $old = message('quetzal from an older place',
+                      created_at => '1999-12-31T23:59:59Z');
+    finds 'quetzal', $old, 'older than the server';
+
+    sql('UPDATE search_floor SET seconds = nchat_seconds(now() '
+        . "+ interval '1 year')");
+    sql('SELECT nchat_search_floor_check()');
+    my $new = message('axolotl, after the clock was set back');
+    finds 'axolotl', $new, 'a floor in the future is lowered';
+
+    sql('SELECT nchat_search_floor_lower(kind, 0) FROM search_floor');
+}
+
 # Very common words: the total stops, and the newest are there.
 
 sql("INSERT INTO messages (channel_id, content, created_at) SELECT '$general', "
