@@ -9,9 +9,7 @@
 
 
 typedef struct {
-    ngx_rbtree_node_t   node;
-    ngx_queue_t         queue;
-    nchat_key_t         key;
+    nchat_tree_node_t   node;
     ngx_msec_t          stored;
     ngx_msec_t          life;
     u_char             *data;      /* NULL: no value yet */
@@ -22,39 +20,27 @@ typedef struct {
 } nchat_cache_node_t;
 
 
-static nchat_cache_node_t *nchat_cache_find(nchat_zone_shared_t *shared,
-    const nchat_key_t *key, uint32_t hash);
 static nchat_cache_node_t *nchat_cache_make(nchat_zone_t *zone,
     const nchat_key_t *key, uint32_t hash);
 static void *nchat_cache_alloc(nchat_zone_t *zone, size_t size,
     nchat_cache_node_t *keep);
 static void nchat_cache_empty(nchat_zone_t *zone, nchat_cache_node_t *cn);
 static void nchat_cache_remove(nchat_zone_t *zone, nchat_cache_node_t *cn);
-static void nchat_cache_insert(ngx_rbtree_node_t *temp,
-    ngx_rbtree_node_t *node, ngx_rbtree_node_t *sentinel);
 static uint32_t nchat_cache_hash(const nchat_key_t *key);
-
-
-void
-nchat_zone_cache_init(nchat_zone_shared_t *shared)
-{
-    ngx_rbtree_init(&shared->cache, &shared->cache_sentinel,
-                    nchat_cache_insert);
-    ngx_queue_init(&shared->cache_queue);
-}
 
 
 ngx_uint_t
 nchat_cache_evict(nchat_zone_t *zone)
 {
-    ngx_queue_t  *q;
+    nchat_cache_node_t  *cn;
 
-    if (ngx_queue_empty(&zone->shared->cache_queue)) {
+    cn = nchat_tree_oldest(&zone->shared->cache);
+
+    if (cn == NULL) {
         return 0;
     }
 
-    q = ngx_queue_last(&zone->shared->cache_queue);
-    nchat_cache_remove(zone, ngx_queue_data(q, nchat_cache_node_t, queue));
+    nchat_cache_remove(zone, cn);
 
     return 1;
 }
@@ -79,7 +65,7 @@ nchat_cache_get(nchat_zone_t *zone, const nchat_key_t *key, ngx_pool_t *pool,
 
         ngx_shmtx_lock(&zone->pool->mutex);
 
-        cn = nchat_cache_find(zone->shared, key, hash);
+        cn = nchat_tree_find(&zone->shared->cache, key, hash);
 
         if (cn == NULL || cn->data == NULL
             || nchat_zone_elapsed(cn->stored) >= cn->life)
@@ -93,8 +79,7 @@ nchat_cache_get(nchat_zone_t *zone, const nchat_key_t *key, ngx_pool_t *pool,
         if (value->data && cn->len <= room) {
             ngx_memcpy(value->data, cn->data, cn->len);
 
-            ngx_queue_remove(&cn->queue);
-            ngx_queue_insert_head(&zone->shared->cache_queue, &cn->queue);
+            nchat_tree_renew(&zone->shared->cache, &cn->node);
 
             ngx_shmtx_unlock(&zone->pool->mutex);
             return NGX_OK;
@@ -128,7 +113,7 @@ nchat_cache_claim(nchat_zone_t *zone, const nchat_key_t *key,
 
     ngx_shmtx_lock(&zone->pool->mutex);
 
-    cn = nchat_cache_find(zone->shared, key, hash);
+    cn = nchat_tree_find(&zone->shared->cache, key, hash);
 
     if (cn && cn->claim && nchat_zone_elapsed(cn->claimed) < cn->lease) {
         rc = NGX_BUSY;
@@ -164,7 +149,7 @@ nchat_cache_release(nchat_zone_t *zone, const nchat_key_t *key,
 
     ngx_shmtx_lock(&zone->pool->mutex);
 
-    cn = nchat_cache_find(zone->shared, key, nchat_cache_hash(key));
+    cn = nchat_tree_find(&zone->shared->cache, key, nchat_cache_hash(key));
 
     if (cn && cn->claim == claim) {
         cn->claim = 0;
@@ -190,7 +175,7 @@ nchat_cache_put(nchat_zone_t *zone, const nchat_key_t *key,
 
     ngx_shmtx_lock(&zone->pool->mutex);
 
-    cn = nchat_cache_find(zone->shared, key, hash);
+    cn = nchat_tree_find(&zone->shared->cache, key, hash);
 
     if (cn) {
         nchat_cache_empty(zone, cn);
@@ -230,45 +215,13 @@ nchat_cache_drop(nchat_zone_t *zone, const nchat_key_t *key)
 
     ngx_shmtx_lock(&zone->pool->mutex);
 
-    cn = nchat_cache_find(zone->shared, key, nchat_cache_hash(key));
+    cn = nchat_tree_find(&zone->shared->cache, key, nchat_cache_hash(key));
 
     if (cn) {
         nchat_cache_remove(zone, cn);
     }
 
     ngx_shmtx_unlock(&zone->pool->mutex);
-}
-
-
-static nchat_cache_node_t *
-nchat_cache_find(nchat_zone_shared_t *shared, const nchat_key_t *key,
-    uint32_t hash)
-{
-    ngx_int_t            rc;
-    ngx_rbtree_node_t   *node, *sentinel;
-    nchat_cache_node_t  *cn;
-
-    node = shared->cache.root;
-    sentinel = shared->cache.sentinel;
-
-    while (node != sentinel) {
-
-        if (hash != node->key) {
-            node = (hash < node->key) ? node->left : node->right;
-            continue;
-        }
-
-        cn = (nchat_cache_node_t *) node;
-
-        rc = ngx_memcmp(key, &cn->key, sizeof(nchat_key_t));
-        if (rc == 0) {
-            return cn;
-        }
-
-        node = (rc < 0) ? node->left : node->right;
-    }
-
-    return NULL;
 }
 
 
@@ -284,12 +237,9 @@ nchat_cache_make(nchat_zone_t *zone, const nchat_key_t *key, uint32_t hash)
 
     ngx_memzero(cn, sizeof(nchat_cache_node_t));
 
-    cn->node.key = hash;
-    cn->key = *key;
     zone->shared->cache_size += sizeof(nchat_cache_node_t);
 
-    ngx_rbtree_insert(&zone->shared->cache, &cn->node);
-    ngx_queue_insert_head(&zone->shared->cache_queue, &cn->queue);
+    nchat_tree_insert(&zone->shared->cache, &cn->node, key, hash);
 
     return cn;
 }
@@ -302,15 +252,14 @@ nchat_cache_alloc(nchat_zone_t *zone, size_t size, nchat_cache_node_t *keep)
 {
     void                 *p;
     size_t                share;
-    ngx_queue_t          *q;
+    nchat_cache_node_t   *oldest;
     nchat_zone_shared_t  *shared;
 
     shared = zone->shared;
     share = zone->shm->shm.size / NCHAT_CACHE_SHARE;
 
     if (keep) {
-        ngx_queue_remove(&keep->queue);
-        ngx_queue_insert_head(&shared->cache_queue, &keep->queue);
+        nchat_tree_renew(&shared->cache, &keep->node);
     }
 
     for ( ;; ) {
@@ -322,16 +271,13 @@ nchat_cache_alloc(nchat_zone_t *zone, size_t size, nchat_cache_node_t *keep)
             }
         }
 
-        q = ngx_queue_last(&shared->cache_queue);
+        oldest = nchat_tree_oldest(&shared->cache);
 
-        if (q == ngx_queue_sentinel(&shared->cache_queue)
-            || (keep && q == &keep->queue))
-        {
+        if (oldest == NULL || oldest == keep) {
             return NULL;
         }
 
-        nchat_cache_remove(zone,
-                           ngx_queue_data(q, nchat_cache_node_t, queue));
+        nchat_cache_remove(zone, oldest);
     }
 }
 
@@ -357,44 +303,7 @@ nchat_cache_remove(nchat_zone_t *zone, nchat_cache_node_t *cn)
 
     zone->shared->cache_size -= sizeof(nchat_cache_node_t);
 
-    ngx_queue_remove(&cn->queue);
-    ngx_rbtree_delete(&zone->shared->cache, &cn->node);
-    ngx_slab_free_locked(zone->pool, cn);
-}
-
-
-static void
-nchat_cache_insert(ngx_rbtree_node_t *temp, ngx_rbtree_node_t *node,
-    ngx_rbtree_node_t *sentinel)
-{
-    ngx_rbtree_node_t   **p;
-    nchat_cache_node_t   *cn, *cnt;
-
-    for ( ;; ) {
-
-        if (node->key != temp->key) {
-            p = (node->key < temp->key) ? &temp->left : &temp->right;
-
-        } else {
-            cn = (nchat_cache_node_t *) node;
-            cnt = (nchat_cache_node_t *) temp;
-
-            p = (ngx_memcmp(&cn->key, &cnt->key, sizeof(nchat_key_t)) < 0)
-                ? &temp->left : &temp->right;
-        }
-
-        if (*p == sentinel) {
-            break;
-        }
-
-        temp = *p;
-    }
-
-    *p = node;
-    node->parent = temp;
-    node->left = sentinel;
-    node->right = sentinel;
-    ngx_rbt_red(node);
+    nchat_tree_remove(&zone->shared->cache, &cn->node, zone->pool);
 }
 
 

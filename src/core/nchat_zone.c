@@ -8,11 +8,8 @@
 #include "nchat_crypto.h"
 
 
-
 typedef struct {
-    ngx_rbtree_node_t  node;
-    ngx_queue_t        queue;
-    nchat_key_t        key;
+    nchat_tree_node_t  node;
     ngx_msec_t         begin;
     time_t             reset;
     ngx_uint_t         count;
@@ -20,13 +17,9 @@ typedef struct {
 
 
 static ngx_int_t nchat_zone_init(ngx_shm_zone_t *shm, void *data);
-static nchat_window_node_t *nchat_window_find(nchat_zone_shared_t *shared,
-    nchat_window_kind_e kind, const nchat_key_t *key, uint32_t hash);
 static nchat_window_node_t *nchat_window_begin(nchat_zone_t *zone,
     nchat_window_kind_e kind, const nchat_key_t *key, uint32_t hash,
     ngx_msec_t span);
-static void nchat_window_insert(ngx_rbtree_node_t *temp,
-    ngx_rbtree_node_t *node, ngx_rbtree_node_t *sentinel);
 static ngx_uint_t nchat_window_evict(nchat_zone_t *zone,
     nchat_window_kind_e kind);
 static void nchat_window_expire(nchat_zone_t *zone, nchat_window_kind_e kind,
@@ -95,14 +88,13 @@ nchat_zone_init(ngx_shm_zone_t *shm, void *data)
     }
 
     for (i = 0; i < NCHAT_WINDOW_KINDS; i++) {
-        ngx_rbtree_init(&shared->windows[i], &shared->windows_sentinel[i],
-                        nchat_window_insert);
-        ngx_queue_init(&shared->windows_queue[i]);
+        nchat_tree_init(&shared->windows[i]);
     }
 
-    nchat_zone_live_init(shared);
-    nchat_zone_cache_init(shared);
+    nchat_tree_init(&shared->sessions);
+    nchat_tree_init(&shared->cache);
 
+    shared->schema = NGX_MAX_UINT32_VALUE;
     shared->metrics.started = ngx_time();
 
     zone->pool->data = shared;
@@ -190,14 +182,13 @@ nchat_window_hit(nchat_zone_t *zone, nchat_window_kind_e kind,
 
     nchat_window_expire(zone, kind, span);
 
-    w = nchat_window_find(zone->shared, kind, key, hash);
+    w = nchat_tree_find(&zone->shared->windows[kind], key, hash);
 
     if (w == NULL) {
         w = nchat_window_begin(zone, kind, key, hash, span);
 
     } else if (nchat_zone_elapsed(w->begin) >= span) {
-        ngx_queue_remove(&w->queue);
-        ngx_queue_insert_head(&zone->shared->windows_queue[kind], &w->queue);
+        nchat_tree_renew(&zone->shared->windows[kind], &w->node);
         w->begin = ngx_current_msec;
         w->reset = ngx_time() + (time_t) ((span + 999) / 1000);
         w->count = 0;
@@ -234,7 +225,7 @@ nchat_window_peek(nchat_zone_t *zone, nchat_window_kind_e kind,
 
     ngx_shmtx_lock(&zone->pool->mutex);
 
-    w = nchat_window_find(zone->shared, kind, key, hash);
+    w = nchat_tree_find(&zone->shared->windows[kind], key, hash);
 
     if (w && nchat_zone_elapsed(w->begin) < span) {
         window->count = w->count;
@@ -254,12 +245,11 @@ nchat_window_clear(nchat_zone_t *zone, nchat_window_kind_e kind,
 
     ngx_shmtx_lock(&zone->pool->mutex);
 
-    w = nchat_window_find(zone->shared, kind, key, nchat_key_hash(key));
+    w = nchat_tree_find(&zone->shared->windows[kind], key,
+                        nchat_key_hash(key));
 
     if (w) {
-        ngx_queue_remove(&w->queue);
-        ngx_rbtree_delete(&zone->shared->windows[kind], &w->node);
-        ngx_slab_free_locked(zone->pool, w);
+        nchat_tree_remove(&zone->shared->windows[kind], &w->node, zone->pool);
     }
 
     ngx_shmtx_unlock(&zone->pool->mutex);
@@ -274,45 +264,14 @@ nchat_window_release(nchat_zone_t *zone, nchat_window_kind_e kind,
 
     ngx_shmtx_lock(&zone->pool->mutex);
 
-    w = nchat_window_find(zone->shared, kind, key, nchat_key_hash(key));
+    w = nchat_tree_find(&zone->shared->windows[kind], key,
+                        nchat_key_hash(key));
 
     if (w && w->count) {
         w->count--;
     }
 
     ngx_shmtx_unlock(&zone->pool->mutex);
-}
-
-
-static nchat_window_node_t *
-nchat_window_find(nchat_zone_shared_t *shared, nchat_window_kind_e kind,
-    const nchat_key_t *key, uint32_t hash)
-{
-    ngx_int_t             rc;
-    ngx_rbtree_node_t    *node, *sentinel;
-    nchat_window_node_t  *w;
-
-    node = shared->windows[kind].root;
-    sentinel = shared->windows[kind].sentinel;
-
-    while (node != sentinel) {
-
-        if (hash != node->key) {
-            node = (hash < node->key) ? node->left : node->right;
-            continue;
-        }
-
-        w = (nchat_window_node_t *) node;
-
-        rc = ngx_memcmp(key, &w->key, sizeof(nchat_key_t));
-        if (rc == 0) {
-            return w;
-        }
-
-        node = (rc < 0) ? node->left : node->right;
-    }
-
-    return NULL;
 }
 
 
@@ -327,51 +286,13 @@ nchat_window_begin(nchat_zone_t *zone, nchat_window_kind_e kind,
         return NULL;
     }
 
-    w->node.key = hash;
-    w->key = *key;
     w->begin = ngx_current_msec;
     w->reset = ngx_time() + (time_t) ((span + 999) / 1000);
     w->count = 0;
 
-    ngx_rbtree_insert(&zone->shared->windows[kind], &w->node);
-    ngx_queue_insert_head(&zone->shared->windows_queue[kind], &w->queue);
+    nchat_tree_insert(&zone->shared->windows[kind], &w->node, key, hash);
 
     return w;
-}
-
-
-static void
-nchat_window_insert(ngx_rbtree_node_t *temp, ngx_rbtree_node_t *node,
-    ngx_rbtree_node_t *sentinel)
-{
-    ngx_rbtree_node_t   **p;
-    nchat_window_node_t  *w, *t;
-
-    for ( ;; ) {
-
-        if (node->key != temp->key) {
-            p = (node->key < temp->key) ? &temp->left : &temp->right;
-
-        } else {
-            w = (nchat_window_node_t *) node;
-            t = (nchat_window_node_t *) temp;
-
-            p = (ngx_memcmp(&w->key, &t->key, sizeof(nchat_key_t)) < 0)
-                ? &temp->left : &temp->right;
-        }
-
-        if (*p == sentinel) {
-            break;
-        }
-
-        temp = *p;
-    }
-
-    *p = node;
-    node->parent = temp;
-    node->left = sentinel;
-    node->right = sentinel;
-    ngx_rbt_red(node);
 }
 
 
@@ -383,22 +304,17 @@ nchat_window_insert(ngx_rbtree_node_t *temp, ngx_rbtree_node_t *node,
 static ngx_uint_t
 nchat_window_evict(nchat_zone_t *zone, nchat_window_kind_e kind)
 {
-    ngx_queue_t          *q;
     nchat_window_node_t  *w;
     nchat_zone_shared_t  *shared;
 
     shared = zone->shared;
+    w = nchat_tree_oldest(&shared->windows[kind]);
 
-    if (ngx_queue_empty(&shared->windows_queue[kind])) {
+    if (w == NULL) {
         return 0;
     }
 
-    q = ngx_queue_last(&shared->windows_queue[kind]);
-    w = ngx_queue_data(q, nchat_window_node_t, queue);
-
-    ngx_queue_remove(q);
-    ngx_rbtree_delete(&shared->windows[kind], &w->node);
-    ngx_slab_free_locked(zone->pool, w);
+    nchat_tree_remove(&shared->windows[kind], &w->node, zone->pool);
 
     nchat_count(&shared->metrics, kind == NCHAT_WINDOW_SIGNIN
                                   ? NCHAT_M_ZONE_EVICTED_SIGNIN
@@ -414,28 +330,19 @@ nchat_window_expire(nchat_zone_t *zone, nchat_window_kind_e kind,
     ngx_msec_t span)
 {
     ngx_uint_t            n;
-    ngx_queue_t          *q;
+    nchat_tree_t         *windows;
     nchat_window_node_t  *w;
-    nchat_zone_shared_t  *shared;
 
-    shared = zone->shared;
+    windows = &zone->shared->windows[kind];
 
     for (n = 0; n < 2; n++) {
+        w = nchat_tree_oldest(windows);
 
-        if (ngx_queue_empty(&shared->windows_queue[kind])) {
+        if (w == NULL || nchat_zone_elapsed(w->begin) < span) {
             return;
         }
 
-        q = ngx_queue_last(&shared->windows_queue[kind]);
-        w = ngx_queue_data(q, nchat_window_node_t, queue);
-
-        if (nchat_zone_elapsed(w->begin) < span) {
-            return;
-        }
-
-        ngx_queue_remove(q);
-        ngx_rbtree_delete(&shared->windows[kind], &w->node);
-        ngx_slab_free_locked(zone->pool, w);
+        nchat_tree_remove(windows, &w->node, zone->pool);
     }
 }
 

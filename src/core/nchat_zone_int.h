@@ -1,4 +1,4 @@
-/* The zone's memory, shared by the two files that keep it. */
+/* The zone's memory, shared by the files that keep it. */
 
 #ifndef _NCHAT_ZONE_INT_H_INCLUDED_
 #define _NCHAT_ZONE_INT_H_INCLUDED_
@@ -7,14 +7,27 @@
 #include "nchat_zone.h"
 
 
-struct nchat_zone_shared_s {
-    ngx_rbtree_t        windows[NCHAT_WINDOW_KINDS];
-    ngx_rbtree_node_t   windows_sentinel[NCHAT_WINDOW_KINDS];
-    ngx_queue_t         windows_queue[NCHAT_WINDOW_KINDS];
+/* Entries by their keys, and in a queue from the youngest to the oldest. */
 
-    ngx_rbtree_t        sessions;
-    ngx_rbtree_node_t   sessions_sentinel;
-    ngx_queue_t         sessions_queue;
+typedef struct {
+    ngx_rbtree_t        tree;
+    ngx_rbtree_node_t   sentinel;
+    ngx_queue_t         queue;
+} nchat_tree_t;
+
+/* What each entry begins with. */
+
+typedef struct {
+    ngx_rbtree_node_t   node;
+    ngx_queue_t         queue;
+    nchat_key_t         key;
+} nchat_tree_node_t;
+
+
+struct nchat_zone_shared_s {
+    nchat_tree_t        windows[NCHAT_WINDOW_KINDS];
+
+    nchat_tree_t        sessions;
     ngx_msec_t          sessions_fresh;
     ngx_msec_t          sessions_lost;     /* when an evicted entry expires */
     unsigned            sessions_known:1;  /* fresh was set at least once */
@@ -25,9 +38,7 @@ struct nchat_zone_shared_s {
     ngx_str_t           config_doc;        /* one piece: doc, then open */
     size_t              config_open;       /* where open begins */
 
-    ngx_rbtree_t        cache;
-    ngx_rbtree_node_t   cache_sentinel;
-    ngx_queue_t         cache_queue;       /* the last used first */
+    nchat_tree_t        cache;             /* young: used a moment ago */
     size_t              cache_size;
 
     ngx_atomic_t        schema;
@@ -39,9 +50,6 @@ struct nchat_zone_shared_s {
     nchat_gauges_t      gauges[NCHAT_METRICS_WORKERS];
 };
 
-
-void nchat_zone_live_init(nchat_zone_shared_t *shared);
-void nchat_zone_cache_init(nchat_zone_shared_t *shared);
 
 /*
  * Milliseconds since a moment that some worker noted.  Each worker's clock
@@ -58,6 +66,29 @@ ngx_uint_t nchat_cache_evict(nchat_zone_t *zone);
 
 /* Under the lock: drops the oldest session entry; 0 if there is none. */
 ngx_uint_t nchat_session_evict(nchat_zone_t *zone);
+
+
+/* nchat_zone_tree.c: everything under the lock, but for init. */
+
+void nchat_tree_init(nchat_tree_t *tree);
+
+/* The entry of this key, or NULL; hash is the one it was inserted with. */
+void *nchat_tree_find(nchat_tree_t *tree, const nchat_key_t *key,
+    ngx_rbtree_key_t hash);
+
+/* An entry that is not there yet becomes the youngest. */
+void nchat_tree_insert(nchat_tree_t *tree, nchat_tree_node_t *n,
+    const nchat_key_t *key, ngx_rbtree_key_t hash);
+
+/* Makes an entry the youngest. */
+void nchat_tree_renew(nchat_tree_t *tree, nchat_tree_node_t *n);
+
+/* The oldest entry, or NULL. */
+void *nchat_tree_oldest(nchat_tree_t *tree);
+
+/* Takes an entry out, and frees it. */
+void nchat_tree_remove(nchat_tree_t *tree, nchat_tree_node_t *n,
+    ngx_slab_pool_t *pool);
 
 
 #endif /* _NCHAT_ZONE_INT_H_INCLUDED_ */

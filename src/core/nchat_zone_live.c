@@ -5,9 +5,7 @@
 
 
 typedef struct {
-    ngx_rbtree_node_t  node;
-    ngx_queue_t        queue;
-    u_char             id[16];
+    nchat_tree_node_t  node;
     ngx_uint_t         version;          /* 0: this session ended */
     ngx_msec_t         expires;
 } nchat_session_node_t;
@@ -15,41 +13,31 @@ typedef struct {
 
 static nchat_session_node_t *nchat_session_find(nchat_zone_shared_t *shared,
     const u_char id[16]);
-static void nchat_session_insert(ngx_rbtree_node_t *temp,
-    ngx_rbtree_node_t *node, ngx_rbtree_node_t *sentinel);
-static void nchat_session_delete(nchat_zone_t *zone, nchat_session_node_t *s);
 static void nchat_session_expire(nchat_zone_t *zone);
-static ngx_rbtree_key_t nchat_session_hash(const u_char id[16]);
-
-
-void
-nchat_zone_live_init(nchat_zone_shared_t *shared)
-{
-    ngx_rbtree_init(&shared->sessions, &shared->sessions_sentinel,
-                    nchat_session_insert);
-    ngx_queue_init(&shared->sessions_queue);
-
-    shared->schema = NGX_MAX_UINT32_VALUE;
-}
+static ngx_rbtree_key_t nchat_session_key(nchat_key_t *key,
+    const u_char id[16]);
 
 
 void
 nchat_session_put(nchat_zone_t *zone, const u_char id[16], ngx_uint_t version,
     ngx_msec_t keep)
 {
-    nchat_session_node_t  *s;
+    nchat_key_t            key;
+    ngx_rbtree_key_t       hash;
     nchat_zone_shared_t   *shared;
+    nchat_session_node_t  *s;
 
     shared = zone->shared;
+    hash = nchat_session_key(&key, id);
 
     ngx_shmtx_lock(&zone->pool->mutex);
 
     nchat_session_expire(zone);
 
-    s = nchat_session_find(shared, id);
+    s = nchat_tree_find(&shared->sessions, &key, hash);
 
     if (s) {
-        ngx_queue_remove(&s->queue);
+        nchat_tree_renew(&shared->sessions, &s->node);
 
     } else {
         s = nchat_zone_alloc_locked(zone, sizeof(nchat_session_node_t));
@@ -61,19 +49,15 @@ nchat_session_put(nchat_zone_t *zone, const u_char id[16], ngx_uint_t version,
             return;
         }
 
-        s->node.key = nchat_session_hash(id);
-        ngx_memcpy(s->id, id, 16);
         s->version = 0;
 
-        ngx_rbtree_insert(&shared->sessions, &s->node);
+        nchat_tree_insert(&shared->sessions, &s->node, &key, hash);
     }
 
     /* versions only rise; 0, an ended session, never comes back */
 
     s->version = ngx_max(s->version, version);
     s->expires = ngx_current_msec + keep;
-
-    ngx_queue_insert_head(&shared->sessions_queue, &s->queue);
 
     ngx_shmtx_unlock(&zone->pool->mutex);
 }
@@ -148,18 +132,15 @@ nchat_session_is_fresh(nchat_zone_t *zone)
 ngx_uint_t
 nchat_session_evict(nchat_zone_t *zone)
 {
-    ngx_queue_t           *q;
     nchat_zone_shared_t   *shared;
     nchat_session_node_t  *s;
 
     shared = zone->shared;
+    s = nchat_tree_oldest(&shared->sessions);
 
-    if (ngx_queue_empty(&shared->sessions_queue)) {
+    if (s == NULL) {
         return 0;
     }
-
-    q = ngx_queue_last(&shared->sessions_queue);
-    s = ngx_queue_data(q, nchat_session_node_t, queue);
 
     if (!shared->sessions_partial
         || (ngx_msec_int_t) (s->expires - shared->sessions_lost) > 0)
@@ -169,7 +150,7 @@ nchat_session_evict(nchat_zone_t *zone)
 
     shared->sessions_partial = 1;
 
-    nchat_session_delete(zone, s);
+    nchat_tree_remove(&shared->sessions, &s->node, zone->pool);
     nchat_count(&shared->metrics, NCHAT_M_ZONE_EVICTED_SESSION);
 
     return 1;
@@ -180,108 +161,46 @@ static void
 nchat_session_expire(nchat_zone_t *zone)
 {
     ngx_uint_t             n;
-    ngx_queue_t           *q;
+    nchat_tree_t          *sessions;
     nchat_session_node_t  *s;
 
+    sessions = &zone->shared->sessions;
+
     for (n = 0; n < 2; n++) {
+        s = nchat_tree_oldest(sessions);
 
-        if (ngx_queue_empty(&zone->shared->sessions_queue)) {
+        if (s == NULL
+            || (ngx_msec_int_t) (s->expires - ngx_current_msec) > 0)
+        {
             return;
         }
 
-        q = ngx_queue_last(&zone->shared->sessions_queue);
-        s = ngx_queue_data(q, nchat_session_node_t, queue);
-
-        if ((ngx_msec_int_t) (s->expires - ngx_current_msec) > 0) {
-            return;
-        }
-
-        nchat_session_delete(zone, s);
+        nchat_tree_remove(sessions, &s->node, zone->pool);
     }
-}
-
-
-static void
-nchat_session_delete(nchat_zone_t *zone, nchat_session_node_t *s)
-{
-    ngx_queue_remove(&s->queue);
-    ngx_rbtree_delete(&zone->shared->sessions, &s->node);
-    ngx_slab_free_locked(zone->pool, s);
 }
 
 
 static nchat_session_node_t *
 nchat_session_find(nchat_zone_shared_t *shared, const u_char id[16])
 {
-    ngx_int_t              rc;
-    ngx_rbtree_key_t       hash;
-    ngx_rbtree_node_t     *node, *sentinel;
-    nchat_session_node_t  *s;
+    nchat_key_t       key;
+    ngx_rbtree_key_t  hash;
 
-    hash = nchat_session_hash(id);
-    node = shared->sessions.root;
-    sentinel = shared->sessions.sentinel;
+    hash = nchat_session_key(&key, id);
 
-    while (node != sentinel) {
-
-        if (hash != node->key) {
-            node = (hash < node->key) ? node->left : node->right;
-            continue;
-        }
-
-        s = (nchat_session_node_t *) node;
-
-        rc = ngx_memcmp(id, s->id, 16);
-        if (rc == 0) {
-            return s;
-        }
-
-        node = (rc < 0) ? node->left : node->right;
-    }
-
-    return NULL;
+    return nchat_tree_find(&shared->sessions, &key, hash);
 }
 
 
-static void
-nchat_session_insert(ngx_rbtree_node_t *temp, ngx_rbtree_node_t *node,
-    ngx_rbtree_node_t *sentinel)
-{
-    ngx_rbtree_node_t    **p;
-    nchat_session_node_t  *s, *t;
-
-    for ( ;; ) {
-
-        if (node->key != temp->key) {
-            p = (node->key < temp->key) ? &temp->left : &temp->right;
-
-        } else {
-            s = (nchat_session_node_t *) node;
-            t = (nchat_session_node_t *) temp;
-
-            p = (ngx_memcmp(s->id, t->id, 16) < 0) ? &temp->left
-                                                   : &temp->right;
-        }
-
-        if (*p == sentinel) {
-            break;
-        }
-
-        temp = *p;
-    }
-
-    *p = node;
-    node->parent = temp;
-    node->left = sentinel;
-    node->right = sentinel;
-    ngx_rbt_red(node);
-}
-
+/* Returns the key's hash. */
 
 static ngx_rbtree_key_t
-nchat_session_hash(const u_char id[16])
+nchat_session_key(nchat_key_t *key, const u_char id[16])
 {
     ngx_rbtree_key_t  hash;
+
+    ngx_memzero(key, sizeof(nchat_key_t));
+    ngx_memcpy(key->bytes, id, 16);
 
     /* a version 4 UUID is random in its first bytes */
 
