@@ -4,13 +4,20 @@
 #include <math.h>
 
 
+/* nchat_window_peek() or nchat_window_hit() */
+
+typedef void (*nchat_signin_window_pt)(nchat_zone_t *zone,
+    nchat_window_kind_e kind, const nchat_key_t *key, ngx_msec_t span,
+    nchat_window_t *window);
+
+
 static void nchat_password_run(void *data);
 static void nchat_password_level(const nchat_password_task_t *task);
 static ngx_uint_t nchat_password_min(nchat_live_t *live);
 static void nchat_signin_keys(nchat_ctx_t *ctx, const ngx_str_t *email,
     nchat_key_t *by_address, nchat_key_t *by_email);
-static ngx_uint_t nchat_signin_over(nchat_ctx_t *ctx, nchat_window_t *address,
-    nchat_window_t *email, ngx_uint_t above);
+static ngx_uint_t nchat_signin_over(nchat_ctx_t *ctx, const ngx_str_t *email,
+    nchat_signin_window_pt look, ngx_uint_t above);
 static ngx_int_t nchat_account_tokens(nchat_ctx_t *ctx, PGresult *result,
     ngx_str_t *access, ngx_str_t *refresh);
 static ngx_int_t nchat_account_cookie(nchat_ctx_t *ctx, ngx_str_t *token);
@@ -253,40 +260,16 @@ nchat_signin_keys(nchat_ctx_t *ctx, const ngx_str_t *email,
 ngx_uint_t
 nchat_signin_limited(nchat_ctx_t *ctx, const ngx_str_t *email)
 {
-    nchat_key_t         by_address, by_email;
-    nchat_window_t      address, any;
-    nchat_main_conf_t  *conf;
-
-    conf = ctx->conf;
-    nchat_signin_keys(ctx, email, &by_address, &by_email);
-
-    nchat_window_peek(conf->zone, NCHAT_WINDOW_SIGNIN, &by_address,
-                      conf->signin_window, &address);
-    nchat_window_peek(conf->zone, NCHAT_WINDOW_SIGNIN, &by_email,
-                      conf->signin_window, &any);
-
-    return nchat_signin_over(ctx, &address, &any, 0);
+    return nchat_signin_over(ctx, email, nchat_window_peek, 0);
 }
 
 
 ngx_uint_t
 nchat_signin_count(nchat_ctx_t *ctx, const ngx_str_t *email)
 {
-    nchat_key_t         by_address, by_email;
-    nchat_window_t      address, any;
-    nchat_main_conf_t  *conf;
+    nchat_count(ctx->conf->metrics, NCHAT_M_SIGNIN_FAILED);
 
-    conf = ctx->conf;
-    nchat_signin_keys(ctx, email, &by_address, &by_email);
-
-    nchat_window_hit(conf->zone, NCHAT_WINDOW_SIGNIN, &by_address,
-                     conf->signin_window, &address);
-    nchat_window_hit(conf->zone, NCHAT_WINDOW_SIGNIN, &by_email,
-                     conf->signin_window, &any);
-
-    nchat_count(conf->metrics, NCHAT_M_SIGNIN_FAILED);
-
-    return nchat_signin_over(ctx, &address, &any, 1);
+    return nchat_signin_over(ctx, email, nchat_window_hit, 1);
 }
 
 
@@ -296,24 +279,33 @@ nchat_signin_count(nchat_ctx_t *ctx, const ngx_str_t *email)
  */
 
 static ngx_uint_t
-nchat_signin_over(nchat_ctx_t *ctx, nchat_window_t *address,
-    nchat_window_t *email, ngx_uint_t above)
+nchat_signin_over(nchat_ctx_t *ctx, const ngx_str_t *email,
+    nchat_signin_window_pt look, ngx_uint_t above)
 {
-    nchat_window_t  *over;
+    nchat_key_t         by_address, by_email;
+    nchat_window_t      address, any;
+    nchat_main_conf_t  *conf;
 
-    if (address->count >= ctx->conf->signin_address + above) {
-        over = address;
+    conf = ctx->conf;
+    nchat_signin_keys(ctx, email, &by_address, &by_email);
 
-    } else if (email->count >= ctx->conf->signin_email + above) {
-        over = email;
+    look(conf->zone, NCHAT_WINDOW_SIGNIN, &by_address, conf->signin_window,
+         &address);
+    look(conf->zone, NCHAT_WINDOW_SIGNIN, &by_email, conf->signin_window,
+         &any);
+
+    if (address.count >= conf->signin_address + above) {
+        ctx->retry_after = address.left;
+
+    } else if (any.count >= conf->signin_email + above) {
+        ctx->retry_after = any.left;
 
     } else {
         return 0;
     }
 
-    nchat_count(ctx->conf->metrics, NCHAT_M_SIGNIN_LIMITED);
+    nchat_count(conf->metrics, NCHAT_M_SIGNIN_LIMITED);
 
-    ctx->retry_after = over->left;
     nchat_reply_error(ctx, NCHAT_E_RATE_LIMIT,
                       "Too many failed sign-ins. Please try again later.");
     return 1;

@@ -110,17 +110,10 @@ static void
 nchat_upload_found(nchat_ctx_t *ctx, PGresult *result)
 {
     ngx_str_t          size, type;
-    ngx_uint_t         status;
     nchat_file_t      *file;
     nchat_complete_t  *complete;
 
-    status = nchat_query_status(ctx, result);
-
-    if (status != NGX_HTTP_ACCEPTED) {
-        if (status) {
-            nchat_query_reply(ctx, result);
-        }
-
+    if (nchat_query_expect(ctx, result, NGX_HTTP_ACCEPTED) != NGX_OK) {
         return;
     }
 

@@ -223,16 +223,9 @@ nchat_export_recorded(nchat_ctx_t *ctx, PGresult *result)
     nchat_export_t *export = ctx->data;
 
     ngx_str_t        sql;
-    ngx_uint_t       status;
     nchat_db_copy_t  *copy;
 
-    status = nchat_query_status(ctx, result);
-    if (status == 0) {
-        return;
-    }
-
-    if (status >= 300) {
-        nchat_query_reply(ctx, result);
+    if (nchat_query_expect(ctx, result, NGX_HTTP_OK) != NGX_OK) {
         return;
     }
 

@@ -87,16 +87,9 @@ static void
 nchat_file_found(nchat_ctx_t *ctx, PGresult *result)
 {
     ngx_str_t      size, type;
-    ngx_uint_t     status;
     nchat_file_t  *file;
 
-    status = nchat_query_status(ctx, result);
-
-    if (status != NGX_HTTP_OK) {
-        if (status) {
-            nchat_query_reply(ctx, result);
-        }
-
+    if (nchat_query_expect(ctx, result, NGX_HTTP_OK) != NGX_OK) {
         return;
     }
 

@@ -254,16 +254,9 @@ nchat_svg_found(nchat_ctx_t *ctx, PGresult *result)
 {
     u_char       *p;
     ngx_str_t     etag, svg, file, name;
-    ngx_uint_t    status;
     nchat_key_t   key;
 
-    status = nchat_query_status(ctx, result);
-
-    if (status != NGX_HTTP_OK) {
-        if (status) {
-            nchat_query_reply(ctx, result);
-        }
-
+    if (nchat_query_expect(ctx, result, NGX_HTTP_OK) != NGX_OK) {
         return;
     }
 

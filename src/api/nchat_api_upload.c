@@ -367,17 +367,10 @@ nchat_upload_announced(nchat_ctx_t *ctx, PGresult *result)
 {
     u_char              *p, date[NCHAT_TIME_LEN];
     ngx_str_t            members;
-    ngx_uint_t           status;
     nchat_upload_t      *upload;
     nchat_files_conf_t  *files;
 
-    status = nchat_query_status(ctx, result);
-
-    if (status != NGX_HTTP_CREATED) {
-        if (status) {
-            nchat_query_reply(ctx, result);
-        }
-
+    if (nchat_query_expect(ctx, result, NGX_HTTP_CREATED) != NGX_OK) {
         return;
     }
 

@@ -168,12 +168,10 @@ nchat_audit_filter(nchat_ctx_t *ctx, json_t *object,
 {
     ngx_str_t            *params;
     ngx_pool_t           *pool;
-    nchat_failures_t      failures;
     nchat_audit_given_t   given;
 
     pool = ctx->request->pool;
 
-    ngx_memzero(&failures, sizeof(nchat_failures_t));
     ngx_memzero(&given, sizeof(nchat_audit_given_t));
     given.success = NGX_CONF_UNSET;
 
@@ -184,18 +182,9 @@ nchat_audit_filter(nchat_ctx_t *ctx, json_t *object,
         return NGX_ERROR;
     }
 
-    switch (nchat_check(pool, nchat_audit_filter_fields, object, &given,
-                        &failures))
+    if (nchat_object_check(ctx, nchat_audit_filter_fields, object, &given)
+        != NGX_OK)
     {
-    case NGX_OK:
-        break;
-
-    case NGX_DECLINED:
-        nchat_reply_failures(ctx, &failures);
-        return NGX_ERROR;
-
-    default:
-        nchat_reply_internal(ctx, "out of memory");
         return NGX_ERROR;
     }
 

@@ -175,12 +175,20 @@ nchat_json_page(nchat_ctx_t *ctx, nchat_page_t *page)
 ngx_int_t
 nchat_body_check(nchat_ctx_t *ctx, const nchat_check_t *fields, void *out)
 {
+    return nchat_object_check(ctx, fields, ctx->json, out);
+}
+
+
+ngx_int_t
+nchat_object_check(nchat_ctx_t *ctx, const nchat_check_t *fields,
+    json_t *object, void *out)
+{
     nchat_failures_t  failures;
 
     ngx_memzero(&failures, sizeof(nchat_failures_t));
 
-    switch (nchat_check(ctx->request->pool, fields, ctx->json, out, &failures))
-    {
+    switch (nchat_check(ctx->request->pool, fields, object, out, &failures)) {
+
     case NGX_OK:
         return NGX_OK;
 

@@ -340,6 +340,10 @@ void nchat_query_reply(nchat_ctx_t *ctx, PGresult *result);
 /* The row's status column; 0 and an answer of 500 if there is no row. */
 ngx_uint_t nchat_query_status(nchat_ctx_t *ctx, PGresult *result);
 
+/* NGX_OK if the row has this status; else NGX_ERROR, and the row is answered. */
+ngx_int_t nchat_query_expect(nchat_ctx_t *ctx, PGresult *result,
+    ngx_uint_t status);
+
 /* A column of row 0 by its name; empty if it is NULL or absent. */
 ngx_str_t nchat_query_column(PGresult *result, const char *name);
 
@@ -412,6 +416,10 @@ ngx_int_t nchat_json_page(nchat_ctx_t *ctx, nchat_page_t *page);
  */
 ngx_int_t nchat_body_check(nchat_ctx_t *ctx, const nchat_check_t *fields,
     void *out);
+
+/* The same with another object than the body's. */
+ngx_int_t nchat_object_check(nchat_ctx_t *ctx, const nchat_check_t *fields,
+    json_t *object, void *out);
 
 /* Answers 400 VALIDATION_ERROR with one failure. */
 void nchat_reply_invalid(nchat_ctx_t *ctx, const char *field,

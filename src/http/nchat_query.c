@@ -133,6 +133,25 @@ nchat_query_status(nchat_ctx_t *ctx, PGresult *result)
 }
 
 
+ngx_int_t
+nchat_query_expect(nchat_ctx_t *ctx, PGresult *result, ngx_uint_t status)
+{
+    ngx_uint_t  given;
+
+    given = nchat_query_status(ctx, result);
+
+    if (given == status) {
+        return NGX_OK;
+    }
+
+    if (given) {
+        nchat_query_reply(ctx, result);
+    }
+
+    return NGX_ERROR;
+}
+
+
 void
 nchat_query_reply(nchat_ctx_t *ctx, PGresult *result)
 {
