@@ -2,7 +2,7 @@
 
 
 -- What a fresh install answers with.  A member that has a default keeps its
--- JSON type; the module checks that before it calls nchat_config_update().
+-- JSON type: nchat_config_update() refuses what would break that.
 
 CREATE FUNCTION nchat_config_defaults() RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -401,8 +401,10 @@ $$;
 --
 -- Returns status 200 and {config, message}, config the whole document; also
 -- version, doc and open_doc as nchat_config_get() does.  400 VALIDATION_ERROR
--- when the document would be over 256 KiB (constraint length) or deeper than
--- 32 (constraint range); version, doc and open_doc are null then.
+-- when a member is of another type than its default, or null where there is one
+-- (constraint type; 0013 has the rule, and with several details.errors lists
+-- all), or when the document would be over 256 KiB (constraint length) or deeper
+-- than 32 (constraint range); version, doc and open_doc are null then.
 
 CREATE FUNCTION nchat_config_update(
     patch jsonb, actor_id uuid, actor_email text, actor_username text, ip text,
@@ -419,6 +421,13 @@ DECLARE
     v_step     jsonb := patch #> '{setup,currentStep}';
     v_version  bigint;
 BEGIN
+    SELECT r.status, r.body INTO status, body
+      FROM nchat_config_refusal(patch) r;
+
+    IF status IS NOT NULL THEN
+        RETURN;
+    END IF;
+
     SELECT c.doc INTO v_before FROM config c FOR UPDATE;
 
     v_after := nchat_config_merge(v_before, patch);
