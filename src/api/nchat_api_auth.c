@@ -103,10 +103,8 @@ nchat_api_signup(nchat_ctx_t *ctx)
 
     ctx->data = signup;
 
-    live = nchat_live_keep(ctx->conf->zone, ctx->request->pool);
+    live = nchat_ctx_live(ctx);
     if (live == NULL) {
-        nchat_reply_error(ctx, NCHAT_E_UNAVAILABLE,
-                          "The configuration was not loaded yet");
         return;
     }
 
@@ -345,11 +343,8 @@ nchat_signin_checked(nchat_ctx_t *ctx, void *data)
     nchat_signin_t  *signin;
 
     signin = ctx->data;
-    live = nchat_live_keep(ctx->conf->zone, ctx->request->pool);
-
+    live = nchat_ctx_live(ctx);
     if (live == NULL) {
-        nchat_reply_error(ctx, NCHAT_E_UNAVAILABLE,
-                          "The configuration was not loaded yet");
         return;
     }
 

@@ -33,11 +33,8 @@ nchat_api_config_get(nchat_ctx_t *ctx)
     ngx_http_request_t  *r;
 
     r = ctx->request;
-    live = nchat_live_keep(ctx->conf->zone, r->pool);
-
+    live = nchat_ctx_live(ctx);
     if (live == NULL) {
-        nchat_reply_error(ctx, NCHAT_E_UNAVAILABLE,
-                          "The configuration was not loaded yet");
         return;
     }
 

@@ -130,11 +130,8 @@ nchat_search_closed(nchat_ctx_t *ctx)
 {
     nchat_live_t  *live;
 
-    live = nchat_live_keep(ctx->conf->zone, ctx->request->pool);
-
+    live = nchat_ctx_live(ctx);
     if (live == NULL) {
-        nchat_reply_error(ctx, NCHAT_E_UNAVAILABLE,
-                          "The configuration was not loaded yet");
         return 1;
     }
 

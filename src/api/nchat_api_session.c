@@ -120,10 +120,8 @@ nchat_api_change_password(nchat_ctx_t *ctx)
         return;
     }
 
-    live = nchat_live_keep(ctx->conf->zone, ctx->request->pool);
+    live = nchat_ctx_live(ctx);
     if (live == NULL) {
-        nchat_reply_error(ctx, NCHAT_E_UNAVAILABLE,
-                          "The configuration was not loaded yet");
         return;
     }
 

@@ -19,7 +19,6 @@ typedef struct {
     time_t               expires;
 } nchat_upload_t;
 
-static ngx_uint_t nchat_upload_enabled(nchat_ctx_t *ctx);
 static void nchat_upload_ready(nchat_ctx_t *ctx, ngx_uint_t ready);
 static ngx_int_t nchat_upload_check(nchat_ctx_t *ctx, nchat_upload_t *upload);
 static void nchat_upload_too_large(nchat_ctx_t *ctx, nchat_upload_t *upload,
@@ -59,7 +58,8 @@ static nchat_stmt_t  nchat_upload_init_quota_stmt = {
     "nchat_upload_init_quota", NCHAT_UPLOAD_INIT, 12, NCHAT_LANE_LOCK, 0, 0, 0
 };
 
-static ngx_uint_t
+
+ngx_uint_t
 nchat_upload_enabled(nchat_ctx_t *ctx)
 {
     nchat_live_t  *live;

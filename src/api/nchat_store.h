@@ -139,6 +139,9 @@ struct nchat_files_conf_s {
 /* Whether this caller may upload now; NGX_ERROR: answered. */
 ngx_int_t nchat_upload_allowed(nchat_ctx_t *ctx);
 
+/* 0 if the live configuration switches uploads off. */
+ngx_uint_t nchat_upload_enabled(nchat_ctx_t *ctx);
+
 /* Scheme and host for URLs; NGX_ERROR: answered. */
 ngx_int_t nchat_files_base(nchat_ctx_t *ctx, ngx_str_t *base);
 

@@ -106,13 +106,11 @@ nchat_local_early(nchat_ctx_t *ctx)
 static ngx_int_t
 nchat_put_headers(nchat_ctx_t *ctx, nchat_put_t *put)
 {
-    nchat_live_t        *live;
     ngx_http_request_t  *r;
 
     r = ctx->request;
-    live = nchat_live_keep(ctx->conf->zone, r->pool);
 
-    if (live && !nchat_live_flag(live, "features.fileUploads", 1)) {
+    if (!nchat_upload_enabled(ctx)) {
         nchat_reply_error(ctx, NCHAT_E_FORBIDDEN,
                           "File uploads are switched off");
         return NGX_ERROR;

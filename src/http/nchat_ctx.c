@@ -315,6 +315,22 @@ nchat_ctx_wait(nchat_ctx_t *ctx)
 }
 
 
+nchat_live_t *
+nchat_ctx_live(nchat_ctx_t *ctx)
+{
+    nchat_live_t  *live;
+
+    live = nchat_live_keep(ctx->conf->zone, ctx->request->pool);
+
+    if (live == NULL) {
+        nchat_reply_error(ctx, NCHAT_E_UNAVAILABLE,
+                          "The configuration was not loaded yet");
+    }
+
+    return live;
+}
+
+
 ngx_int_t
 nchat_log_handler(ngx_http_request_t *r)
 {

@@ -225,6 +225,9 @@ nchat_ctx_t *nchat_location(ngx_http_request_t *r);
 /* While the request waits: notices a client that leaves. */
 void nchat_ctx_wait(nchat_ctx_t *ctx);
 
+/* The live configuration, as long as the request; NULL: answered, with 503. */
+nchat_live_t *nchat_ctx_live(nchat_ctx_t *ctx);
+
 
 /* nchat_route.c */
 
