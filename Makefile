@@ -27,7 +27,8 @@ stop status reload:
 	@bin/nchat $@
 
 test: build
-	@bin/nchat-deps run test
+	@bin/nchat-deps run test deb
+	@bin/nchat-deps --promtool || echo 'alert rules will not be tested' >&2
 	@bin/nchat-deps browser || echo 'the browser test will be skipped' >&2
 	@bin/nchat-test
 
