@@ -6,7 +6,8 @@
 #   NCHAT_...          see bin/nchat
 
 .PHONY: all build install run start stop status reload \
-        test test-asan fuzz lint bench deb demo clean
+        test test-asan fuzz lint bench bench-cost bench-growth \
+        bench-instructions deb demo clean
 
 all: build
 
@@ -49,6 +50,14 @@ lint: build
 bench: build
 	@bin/nchat-deps run bench
 	@bench/run
+
+bench-cost bench-growth: build
+	@bin/nchat-deps run
+	@bench/$(@:bench-%=%)
+
+bench-instructions: build
+	@bin/nchat-deps run instructions
+	@bench/instructions
 
 deb:
 	@bin/nchat-deps build deb
