@@ -131,7 +131,7 @@ like($q->psql("SELECT status FROM nchat_svg_save('f1.svg', '<svg/>', '$member->{
 
 # Recorded, and seen by other nodes.
 
-my ($entry) = $q->rows("SELECT actor_email, resource_id FROM audit_log WHERE action = 'svg_save' AND actor_email = '$owner->{email}' ORDER BY id LIMIT 1");
+my ($entry) = $q->rows("SELECT actor_email, resource_id FROM audit_log WHERE action = 'svg_save' AND actor_email = '$owner->{email}' ORDER BY seq LIMIT 1");
 is($entry->[1], 'brand.svg', 'it is in the audit log');
 
 my $other = NchatTest->new(share => $q);
