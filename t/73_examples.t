@@ -8,6 +8,8 @@ use Test::More;
 
 use NchatTest;
 use NchatTest::Chat;
+use NchatTest::Cluster qw(slurp spew);
+use NchatTest::Root;
 
 my $n     = NchatTest->new(limits => 1);
 my $owner = $n->owner;
@@ -114,6 +116,42 @@ $ENV{NCHAT_SECRET} = 'wrong';
 my ($wrong, $output) = run('examples/github/notify.sh failure');
 isnt($wrong, 0, 'github: a wrong secret is an error');
 like($output, qr/INVALID_TOKEN/, 'which says what is wrong');
+
+# The workflow, as GitHub reads it; its step, as a runner does it.
+my $temp = File::Temp->newdir;
+my $step = qx(/usr/bin/python3 -c '
+import sys, yaml
+step = yaml.safe_load(open(sys.argv[1]))["jobs"]["build"]["steps"][-1]
+print(*sorted(step["env"]), step["run"], sep="\\n")' examples/github/workflow.yml);
+my (@names) = $step =~ /^(NCHAT_\w+)$/mg;
+my ($command) = $step =~ /^(examples.*)$/m;
+is("@names", 'NCHAT_SECRET NCHAT_WEBHOOK', 'the workflow sets both variables');
+
+$ENV{NCHAT_SECRET}  = 'geheim';
+$ENV{GITHUB_RUN_ID} = 8;
+run_example($command =~ s/\$\{\{ job\.status \}\}/failure/r, 'workflow',
+            qr/"messageId"/);
+
+
+# A Dockerfile: no engine is needed to see that what it copies, runs and
+# installs exists, and that the libraries are all that the module needs.
+
+my $dockerfile = slurp('examples/docker/Dockerfile') =~ s/\\\n//gr;
+ok(-x, "docker: $_") for $dockerfile =~ m{\b(bin/[\w-]+)}g;
+my ($libraries) = $dockerfile =~ /--no-install-recommends +(lib[^&\n]*)/;
+my %there = map { $_ => 1 } NchatTest::Root::closure(
+    split(' ', $libraries), qw(nginx postgresql curl openssl python3));
+my $module = $ENV{NCHAT_MODULE} // 'build/ngx_http_nchat_module.so';
+my (%needs) = map { $_ => 1 } map { m{=> (/\S+)} ? $1 : () }
+              grep { !/lib[al]?san|libubsan|libstdc|libgcc/ } qx(ldd '$module');
+cmp_ok(scalar keys %needs, '>', 8, 'docker: the module needs libraries');
+
+for my $file (sort keys %needs) {
+    # The package may have it as /lib/… or /usr/lib/….
+    my ($owner) = map { qx(dpkg -S '$_' 2>/dev/null) =~ /^([^:]+):/ }
+                  $file, "/usr$file", $file =~ s{^/usr}{}r;
+    ok($there{ $owner // '' }, "docker: $file is in the image");
+}
 
 
 # A unit for systemd.
