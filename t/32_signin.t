@@ -62,6 +62,8 @@ subtest 'five failures' => sub {
     my $r = signin($email, $user->{password}, $from);
     is_error($r, 429, 'RATE_LIMIT_EXCEEDED', 'then the right one is refused');
     like($r->header('retry-after'), qr/^[1-8]$/, 'until the window ends');
+    cmp_ok($r->header('retry-after'), '>=',
+           8 - (Time::HiRes::time() - $began), 'not sooner');
     is(statuses(map { signin($_, $user->{password}, $from) }
                 uc $email, " $email "), '429 429',
        'however the email is written');

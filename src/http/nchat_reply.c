@@ -384,6 +384,7 @@ static ngx_int_t
 nchat_reply_status_headers(nchat_ctx_t *ctx, ngx_uint_t status)
 {
     ngx_str_t            value, *allow;
+    ngx_uint_t           after;
     ngx_http_request_t  *r;
 
     r = ctx->request;
@@ -414,10 +415,8 @@ nchat_reply_status_headers(nchat_ctx_t *ctx, ngx_uint_t status)
             return NGX_ERROR;
         }
 
-        value.len = ngx_sprintf(value.data, "%ui",
-                                ngx_max(ctx->retry_after ? ctx->retry_after
-                                                         : ctx->window.left,
-                                        1))
+        after = ctx->retry_after ? ctx->retry_after : ctx->window.left;
+        value.len = ngx_sprintf(value.data, "%ui", ngx_max(after, 1))
                     - value.data;
 
         return nchat_reply_header(r, "Retry-After", &value);
