@@ -73,6 +73,8 @@ is($n->get('/api/config', headers => { 'If-None-Match' => "W/$etag",
 
 is($n->get('/api/config?x=1')->header('etag'), $etag, 'other arguments');
 is($n->get('/api/config?history=false')->header('etag'), $etag, 'history=false');
+is_error($n->get('/api/config?history=%74rue'), 401, 'UNAUTHORIZED',
+         'history=true, encoded');
 
 
 # Who may change it, and who may see more.
@@ -119,6 +121,13 @@ sub update {
               'config and message');
     return $r->json->{config};
 }
+
+# What one gets may be sent back as it is.
+
+my $whole = $n->get('/api/config?history=true', token => $owner->{token})
+              ->json->{config};
+is($whole->{owner}{email}, '', 'nobody is the owner by default');
+is_deeply(update('POST', $whole), $whole, 'the whole document');
 
 my $before = $n->get('/api/config')->json;
 my $new    = update('POST', { branding => { appName => 'My Team Chat' } });
@@ -179,6 +188,19 @@ $new = update('PATCH', { setup => { currentStep => 3 } });
 is_deeply($new->{setup}{visitedSteps}, [ 0, 3 ], 'once');
 $new = update('PATCH', { setup => { currentStep => 1, visitedSteps => [ 7 ] } });
 is_deeply($new->{setup}{visitedSteps}, [ 7, 1 ], 'with the steps that come along');
+
+
+# A number that no integer can hold is one all the same, and does not stop later
+# updates.
+
+is_ok($n->http('PATCH', '/api/config', body => '{"social":{"many":1e19}}',
+               token => $owner->{token}), 'a large number');
+is($n->get('/api/config')->json->{config}{social}{many}, '10000000000000000000',
+   'is served');
+update('PATCH', { features => { search => $false } });
+is_error($n->get('/api/search?q=anything'), 403, 'FORBIDDEN',
+         'what comes after it is in force');
+update('PATCH', { features => { search => $true }, social => { many => undef } });
 
 
 # Secrets are for admins only.

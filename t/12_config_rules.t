@@ -114,7 +114,7 @@ refused('authPermissions.mode', undef, 'type');
 
 # addresses and lists
 
-accepted('owner.email', $_) for 'a@b.cd', 'x+y@sub.example.com';
+accepted('owner.email', $_) for 'a@b.cd', '', 'x+y@sub.example.com';
 refused('owner.email', $_, 'format')
     for 'x', 'a@b', '@b.cd', 'a@', 'a@@b.cd', 'a b@c.de', 'a@b.cd@e.fg';
 refused('owner.email', $_, 'type') for 1, [], undef;

@@ -53,7 +53,7 @@ static const nchat_check_t  nchat_config_fields[] = {
 
     /* the owner's address may be unset, as it is by default */
 
-    NCHAT_CHECK_EMAIL("owner.email", NCHAT_CHECK_ONLY, 0),
+    NCHAT_CHECK_EMAIL("owner.email", NCHAT_CHECK_ONLY, NCHAT_EMPTY),
 
     NCHAT_CHECK_STR("branding.appName", NCHAT_CHECK_ONLY, 1, 50, 0),
     NCHAT_CHECK_NUM("branding.logoScale", NCHAT_CHECK_ONLY, 0.5, 2.0, 0),

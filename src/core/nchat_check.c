@@ -215,9 +215,11 @@ nchat_check_text(nchat_check_ctx_t *ctx, json_t *value)
         return rc;
     }
 
-    rc = nchat_check_form(ctx, &text);
-    if (rc != NGX_OK) {
-        return rc;
+    if (text.len || (flags & NCHAT_EMPTY) == 0) {
+        rc = nchat_check_form(ctx, &text);
+        if (rc != NGX_OK) {
+            return rc;
+        }
     }
 
     if ((flags & NCHAT_LOWER)

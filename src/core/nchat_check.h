@@ -58,6 +58,7 @@ typedef enum {
 #define NCHAT_LOWER     0x08    /* ASCII letters become lower case (a copy) */
 #define NCHAT_BYTES     0x10    /* min and max count bytes, not code points */
 #define NCHAT_UPPER_DAY 0x20    /* dates: a day means its end */
+#define NCHAT_EMPTY     0x40    /* an empty string has no format to keep */
 
 
 /* "offset" of a member that is checked but not stored */

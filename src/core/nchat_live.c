@@ -101,7 +101,11 @@ nchat_live_load(ngx_str_t *doc, ngx_str_t *open, uint64_t version,
     }
 
     live->refs = 1;
-    live->doc = json_loadb((char *) doc->data, doc->len, 0, &error);
+
+    /* jsonb writes 1e19 with all its digits, which no integer can hold */
+
+    live->doc = json_loadb((char *) doc->data, doc->len,
+                           JSON_DECODE_INT_AS_REAL, &error);
 
     if (live->doc == NULL || nchat_live_render(live, open, version) != NGX_OK)
     {

@@ -112,21 +112,32 @@ nchat_route_match(const ngx_str_t *path, ngx_str_t *uri, ngx_str_t params[2])
 }
 
 
-/* "name=value": the argument must be there with exactly this value. */
+/*
+ * "name=value": the argument must be there with exactly this value, however
+ * its characters are encoded.
+ */
 
 static ngx_uint_t
 nchat_route_when(ngx_http_request_t *r, const char *when)
 {
-    size_t       len;
+    u_char       text[64], *src, *dst;
     ngx_str_t    value;
     const char  *equal;
 
     equal = strchr(when, '=');
-    len = equal - when;
 
-    return ngx_http_arg(r, (u_char *) when, len, &value) == NGX_OK
-           && value.len == ngx_strlen(equal + 1)
-           && ngx_strncmp(value.data, equal + 1, value.len) == 0;
+    if (ngx_http_arg(r, (u_char *) when, equal - when, &value) != NGX_OK
+        || value.len > sizeof(text))
+    {
+        return 0;
+    }
+
+    src = value.data;
+    dst = text;
+    ngx_unescape_uri(&dst, &src, value.len, 0);
+
+    return (size_t) (dst - text) == ngx_strlen(equal + 1)
+           && ngx_memcmp(text, equal + 1, dst - text) == 0;
 }
 
 
