@@ -50,7 +50,8 @@ for my $chunked (0, 1) {
 }
 
 body('only blanks', 400, 'BAD_REQUEST', "  \r\n\t ");
-body("a body that is $_", 400, 'BAD_REQUEST', $_)
+is(body("a body that is $_", 400, 'BAD_REQUEST', $_)->json->{error},
+   'The request body must be a JSON object', 'it says so')
     for '[]', '"text"', '1', 'true', 'null', '[{}]';
 body("not JSON: $_", 400, 'BAD_REQUEST', $_)
     for "{'a':1}", '{"a":1,}', '{"a":01}', '{"a":+1}', '{"a":.5}', '{"a":NaN}',
@@ -97,6 +98,7 @@ body('text of four bytes', 401, 'UNAUTHORIZED', wrapped("\"\xf0\x9f\x98\x80\""))
 body('escapes that do not make NUL', 401, 'UNAUTHORIZED',
      wrapped('"\\\\u0000"'));
 body('a huge number', 400, 'BAD_REQUEST', wrapped('1' . '0' x 400));
+body('a number too small for Postgres', 400, 'BAD_REQUEST', wrapped('1e-20000'));
 body('unknown members', 401, 'UNAUTHORIZED', wrapped('{"a":[1,2]}'));
 
 

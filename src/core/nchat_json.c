@@ -9,10 +9,15 @@
 /* enough for most answers, so that they are rendered once only */
 #define NCHAT_JSON_GUESS  1024
 
+/* the longest number, and the longest exponent with its sign, in characters */
+#define NCHAT_JSON_NUMBER    1000
+#define NCHAT_JSON_EXPONENT  5
+
 
 static ngx_int_t nchat_json_blank(const ngx_str_t *text, const char **why);
 static ngx_int_t nchat_json_bounds(const ngx_str_t *text, const char **why);
 static u_char *nchat_json_skip_string(u_char *p, u_char *last);
+static u_char *nchat_json_skip_number(u_char *p, u_char *last);
 static const char *nchat_json_why(ngx_pool_t *pool, const json_error_t *error);
 static void nchat_json_cleanup(void *data);
 static u_char *nchat_json_escape_control(u_char *dst, u_char c);
@@ -22,7 +27,6 @@ ngx_int_t
 nchat_json_parse(ngx_pool_t *pool, const ngx_str_t *text, ngx_uint_t flags,
     json_t **out, const char **why)
 {
-    size_t         decode;
     json_t        *json;
     json_error_t   error;
 
@@ -34,13 +38,8 @@ nchat_json_parse(ngx_pool_t *pool, const ngx_str_t *text, ngx_uint_t flags,
         return NGX_DECLINED;
     }
 
-    decode = JSON_REJECT_DUPLICATES;
-
-    if (flags & NCHAT_JSON_ANY) {
-        decode |= JSON_DECODE_ANY;
-    }
-
-    json = json_loadb((char *) text->data, text->len, decode, &error);
+    json = json_loadb((char *) text->data, text->len,
+                      JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
 
     if (json == NULL) {
 
@@ -122,6 +121,17 @@ nchat_json_bounds(const ngx_str_t *text, const char **why)
             p = nchat_json_skip_string(p, last);
             break;
 
+        case '-': case '0': case '1': case '2': case '3': case '4': case '5':
+        case '6': case '7': case '8': case '9':
+            p = nchat_json_skip_number(p - 1, last);
+
+            if (p == NULL) {
+                *why = "The request body has a number that is out of range";
+                return NGX_DECLINED;
+            }
+
+            break;
+
         case '{':
         case '[':
             depth++;
@@ -170,6 +180,42 @@ nchat_json_skip_string(u_char *p, u_char *last)
     }
 
     return last;
+}
+
+
+/*
+ * To what follows a number; NULL: it is longer than anybody needs.  jansson
+ * takes 1e-20000 for 0, but Postgres keeps all digits of a jsonb number, and
+ * refuses one that has more than 16383 behind the point.
+ */
+
+static u_char *
+nchat_json_skip_number(u_char *p, u_char *last)
+{
+    u_char  *start, *exponent;
+
+    start = p;
+    exponent = NULL;
+
+    for ( /* void */ ; p < last; p++) {
+
+        if (*p == 'e' || *p == 'E') {
+            exponent = p + 1;
+
+        } else if ((*p < '0' || *p > '9') && *p != '.' && *p != '-'
+                   && *p != '+')
+        {
+            break;
+        }
+    }
+
+    if (p - start > NCHAT_JSON_NUMBER
+        || (exponent && p - exponent > NCHAT_JSON_EXPONENT))
+    {
+        return NULL;
+    }
+
+    return p;
 }
 
 

@@ -31,8 +31,9 @@
 /*
  * Parses "text", which needs no NUL.  Refused are: anything but an object at
  * the top (see NCHAT_JSON_ANY), more than NCHAT_JSON_DEPTH levels or
- * NCHAT_JSON_VALUES values, duplicate members, invalid UTF-8, lone
- * surrogates and U+0000, escaped or not.  The caller limits the length.
+ * NCHAT_JSON_VALUES values, duplicate members, numbers that neither a double
+ * nor Postgres can hold, invalid UTF-8, lone surrogates and U+0000, escaped or
+ * not.  The caller limits the length.
  *
  * *out belongs to the pool (a cleanup drops the reference): nobody decrefs
  * it, and strings in it live as long as the pool.

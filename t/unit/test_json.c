@@ -22,9 +22,9 @@ static const struct {
     { ngx_string(" \n"), "empty", "white space" },
     { ngx_string("[]"), "object", "an array" },
     { ngx_string("[{}]"), "object", "an array of an object" },
-    { ngx_string("\"x\""), "JSON", "a string" },
-    { ngx_string("1"), "JSON", "a number" },
-    { ngx_string("null"), "JSON", "null" },
+    { ngx_string("\"x\""), "object", "a string" },
+    { ngx_string("1"), "object", "a number" },
+    { ngx_string("null"), "object", "null" },
     { ngx_string("{"), "early", "half an object" },
     { ngx_string("{\"a\":\"b"), "early", "half a string" },
     { ngx_string("{\"a\":1,}"), "JSON", "a comma too many" },
@@ -64,6 +64,10 @@ static const struct {
     { ngx_string("{\"a\":1e999}"), "too large", "a number beyond doubles" },
     { ngx_string("{\"a\":99999999999999999999}"), "too large",
       "an integer beyond 64 bits" },
+    { ngx_string("{\"a\":[-1.5E-9999,0e+999,\"1e99999\"]}"), NULL,
+      "exponents of four digits, and text" },
+    { ngx_string("{\"a\":1e-20000}"), "range", "a number close to nothing" },
+    { ngx_string("{\"a\":0.0e-99999}"), "range", "no number with so many digits" },
     { ngx_string("{\"password\":\"s3cret"), "early", "half a secret" }
 };
 
