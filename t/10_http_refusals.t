@@ -45,6 +45,10 @@ refused('a version that is none', 400, 'BAD_REQUEST',
         head('GET /api/health HTTP/x', @host));
 refused('version 3.0', 505, 'INTERNAL_ERROR',
         head('GET /api/health HTTP/3.0', @host));
+refused("a method that nginx refuses: $_", 405, 'METHOD_NOT_ALLOWED',
+        head("$_ /api/health HTTP/1.1", @host)) for 'TRACE', 'CONNECT';
+refused("and at an unknown path: $_", 404, 'NOT_FOUND',
+        head("$_ /api/nothing HTTP/1.1", @host)) for 'TRACE', 'CONNECT';
 refused('a path with NUL', 400, 'BAD_REQUEST',
         head("GET /api/he\0lth HTTP/1.1", @host));
 refused('a path with an escaped NUL', 400, 'BAD_REQUEST',

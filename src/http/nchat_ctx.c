@@ -294,6 +294,12 @@ nchat_error_handler(ngx_http_request_t *r)
         return status;
     }
 
+    /* TRACE and CONNECT nginx refuses before it looks at the path */
+
+    if (status == NGX_HTTP_NOT_ALLOWED && nchat_route_allow(ctx) == NULL) {
+        status = NGX_HTTP_NOT_FOUND;
+    }
+
     if (status == NGX_HTTP_TOO_MANY_REQUESTS) {
         nchat_count(ctx->conf->metrics, NCHAT_M_LIMITED_COARSE);
     }
