@@ -209,6 +209,8 @@ is(init($user, contentType => 'video/mp4', size => 104857600)->status, 201,
 is_error(init($user, contentType => 'audio/flac', size => 52428801), 400,
          'FILE_TOO_LARGE', 'of audio 50 MB');
 
+is_error(init($user, size => 10 ** 18), 400, 'FILE_TOO_LARGE', 'any size over it');
+
 for my $case ([{ size => 0 }, 'size', 'range'],
               [{ size => -1 }, 'size', 'range'],
               [{ size => 1.5 }, 'size', 'type'],

@@ -29,13 +29,18 @@ static void nchat_upload_announce(nchat_ctx_t *ctx, nchat_upload_t *upload);
 static void nchat_upload_announced(nchat_ctx_t *ctx, PGresult *result);
 
 
+/* the largest double that is an off_t, too */
+#define NCHAT_UPLOAD_SIZE_MAX  9223372036854774784.0
+
+
 static const nchat_check_t  nchat_upload_fields[] = {
     NCHAT_CHECK_STR("filename", offsetof(nchat_upload_t, filename), 1, 255,
                     NCHAT_REQUIRED),
     NCHAT_CHECK_STR("contentType", offsetof(nchat_upload_t, type), 1, 255,
                     NCHAT_REQUIRED),
-    NCHAT_CHECK_NUM("size", offsetof(nchat_upload_t, size), 1,
-                    9007199254740991.0, NCHAT_REQUIRED),
+    NCHAT_CHECK_FIELD("size", NCHAT_CHECK_T_NUM, offsetof(nchat_upload_t, size),
+                      1, NCHAT_UPLOAD_SIZE_MAX, NCHAT_REQUIRED, NULL,
+                      "size must be a whole number of bytes, at least 1"),
     NCHAT_CHECK_UUID("channelId", offsetof(nchat_upload_t, channel),
                      NCHAT_NULLABLE),
     NCHAT_CHECK_UUID("messageId", offsetof(nchat_upload_t, message),
@@ -217,7 +222,9 @@ nchat_upload_check(nchat_ctx_t *ctx, nchat_upload_t *upload)
     }
 
     if (upload->size != (double) (off_t) upload->size) {
-        nchat_reply_invalid(ctx, "size", "type", "size must be an integer");
+        nchat_reply_invalid(ctx, "size", "type",
+                            "size must be a whole number of bytes, at least "
+                            "1");
         return NGX_ERROR;
     }
 
