@@ -51,6 +51,7 @@ my $peer = NchatTest::Peer->new(routes => {
     '/dir/hop3' => redirect('//peer.test:PORT/plain', 307),
     '/missing' => "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
     '/gone'    => "HTTP/1.1 410 Gone\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    '/nowhere' => "HTTP/1.1 302 Found\r\nLocation: \r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
     '/error'   => "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
     '/denied'  => "HTTP/1.1 403 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
     '/echo'    => sub {
@@ -187,9 +188,12 @@ $p = preview("$base/song.mp3")->json->{preview};
 is_deeply([ @$p{qw(title audio type)} ], [ 'song.mp3', "$base/song.mp3", 'audio' ], 'a sound');
 is_refused(preview("$base/data.json"), 'PARSE_ERROR', 'something else');
 is_refused(preview("$base/missing"), 'NOT_FOUND', 'a page that is not there');
-is_refused(preview("$base/gone"), 'NOT_FOUND', 'a page that is gone');
+is_refused(preview("$base/gone"), 'FETCH_FAILED', 'a page that is gone');
 is_refused(preview("$base/error"), 'FETCH_FAILED', 'an error of the server');
 is_refused(preview("$base/denied"), 'FETCH_FAILED', 'a refusal');
+$r = preview("$base/nowhere");
+is_refused($r, 'FETCH_FAILED', 'a redirect to nowhere');
+like($r->json->{error}, qr/nowhere/, 'says so');
 
 
 # Redirects; names that are not ASCII; HEAD.

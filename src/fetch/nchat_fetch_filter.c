@@ -108,7 +108,9 @@ nchat_fetch_header(nchat_fetch_t *f, ngx_http_upstream_t *u)
     case NGX_HTTP_TEMPORARY_REDIRECT:
     case NGX_HTTP_PERMANENT_REDIRECT:
 
-        if (f->url && u->headers_in.location) {
+        if (f->url && u->headers_in.location
+            && u->headers_in.location->value.len)
+        {
             f->redirect = u->headers_in.location->value;
             return nchat_fetch_decide(f, NCHAT_FETCH_FAILED, "");
         }
@@ -117,7 +119,6 @@ nchat_fetch_header(nchat_fetch_t *f, ngx_http_upstream_t *u)
                                   "the server redirects to nowhere");
 
     case NGX_HTTP_NOT_FOUND:
-    case 410:
         return nchat_fetch_decide(f, NCHAT_FETCH_NOT_FOUND,
                                   "the server has no such page");
     }
