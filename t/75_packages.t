@@ -225,6 +225,13 @@ my $owner = "postgresql://nchat_admin:choose-one\@127.0.0.1:$pg_port/nchat";
 my ($code, $users) = $root->run('nchat-admin', '--json', '--database', $owner,
                                 'user', 'list');
 like($users, qr/you\@example\.com/, 'nchat-admin knows');
+is(($root->run('sh', '-c', 'echo Passw0rd | nchat-admin --database "$1" user '
+               . 'create --stdin ada@example.com ada', 'sh', $owner))[0], 0,
+   'and makes accounts');
+is(fetch('POST', "$base/api/auth/signin",
+         '-H', 'Content-Type: application/json', '-d',
+         '{"email":"ada@example.com","password":"Passw0rd"}')->status, 200,
+   'that can sign in');
 is((stat $root->folder . "/etc/nchat/$_")[2] & 0777, 0600, "$_ is private")
     for qw(jwt.key pgpass);
 
