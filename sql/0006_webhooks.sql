@@ -304,8 +304,8 @@ $$;
 -- nchat_webhook_failed(): records a delivery that the caller refused before it
 -- came to nchat_webhook_deliver(), and gives the answer.
 --
---   p_token_hash, p_signed  as above; p_signed is null where a signature was
---                           not looked at yet
+--   p_token_hash  as above
+--   p_signed      there was a signature, right or not; null is yes
 --   p_status, p_body        the caller's refusal, as a status and a body
 --   p_error                 the same in one sentence, for the record
 --

@@ -214,7 +214,7 @@ is_deeply([ $n->rows("SELECT char_length(content), char_length(author_name),
 my $secret = 'geheim ü';
 my $signed = webhook($n, $general, secret => $secret);
 my $strict = webhook($n, $general, secret => $secret, required => 1);
-my $body   = '{"content": "signed",  "username":"x"}';
+our $body  = '{"content": "signed",  "username":"x"}';
 
 sub sign {
     my ($hook, %headers) = @_;
@@ -249,6 +249,24 @@ for my $h ($signed, $strict) {
                   'X-Hub-Signature-256' => 'sha256=' . '0' x 64),
              401, 'INVALID_TOKEN', "$kind: one of two is wrong");
     is(messages(), $before, "$kind: no message came of them");
+}
+
+# The signature comes before whatever the body says.
+
+for my $case (['{"content": 5}', 'VALIDATION_ERROR'],
+              ['{"content"', 'BAD_REQUEST'])
+{
+    local $body = $case->[0];
+    my %right = ('X-Hub-Signature-256' =>
+                     'sha256=' . hmac_sha256_hex($body, $bytes));
+    my %wrong = ('X-Hub-Signature-256' => 'sha256=' . '0' x 64);
+
+    is_error(sign($signed, %wrong), 401, 'INVALID_TOKEN',
+             "$case->[1]: a wrong signature");
+    is_error(sign($strict), 401, 'INVALID_TOKEN', "$case->[1]: without");
+    is_error(sign($strict, %right), 400, $case->[1], "$case->[1]: signed");
+    is(last_delivery()->{status}, 400, 'recorded');
+    is_error(sign($signed), 400, $case->[1], "$case->[1]: need not be signed");
 }
 
 is_ok(sign($signed), 'optional: without');

@@ -34,6 +34,7 @@ static void nchat_webhook_refused(nchat_ctx_t *ctx, PGresult *result);
 static void nchat_webhook_described(nchat_ctx_t *ctx, PGresult *result);
 static ngx_int_t nchat_webhook_known(nchat_ctx_t *ctx, PGresult *result);
 static ngx_str_t nchat_webhook_hash(nchat_ctx_t *ctx);
+static ngx_str_t nchat_webhook_bool(ngx_uint_t value);
 
 
 /*
@@ -67,9 +68,9 @@ static nchat_stmt_t  nchat_webhook_deliver_once_stmt = {
 static nchat_stmt_t  nchat_webhook_failed_stmt = {
     "nchat_webhook_failed",
     "SELECT d.status, d.body, " nchat_webhook_right
-    " FROM nchat_webhook_failed($1::uuid, $2, NULL, $3::int, $4, $5, $6, $7)"
-    " d",
-    7, NCHAT_LANE_FAST, 0, 0, 0
+    " FROM nchat_webhook_failed($1::uuid, $2, $3::bool, $4::int, $5, $6, $7,"
+    " $8) d",
+    8, NCHAT_LANE_FAST, 0, 0, 0
 };
 
 static nchat_stmt_t  nchat_webhook_get_stmt = {
@@ -131,7 +132,7 @@ nchat_webhook_described(nchat_ctx_t *ctx, PGresult *result)
 
 /*
  * One statement for the usual delivery.  A signature needs the webhook's
- * secret first.
+ * secret first, and is checked before anything that the body says.
  */
 
 void
@@ -147,10 +148,6 @@ nchat_api_webhook_post(nchat_ctx_t *ctx)
     ctx->data = ngx_pcalloc(ctx->request->pool, sizeof(nchat_delivery_t));
     if (ctx->data == NULL) {
         nchat_reply_internal(ctx, "out of memory");
-        return;
-    }
-
-    if (nchat_webhook_check(ctx) != NGX_OK) {
         return;
     }
 
@@ -288,19 +285,17 @@ nchat_webhook_deliver(nchat_ctx_t *ctx, ngx_uint_t is_signed)
     ngx_str_t      params[NCHAT_WEBHOOK_ARGS];
     nchat_stmt_t  *stmt;
 
+    if (nchat_webhook_check(ctx) != NGX_OK) {
+        return;
+    }
+
     pool = ctx->request->pool;
     ngx_memzero(params, sizeof(params));
 
     params[0] = ctx->webhook->id;
     params[1] = nchat_webhook_hash(ctx);
 
-    if (is_signed) {
-        ngx_str_set(&params[2], "t");
-
-    } else {
-        ngx_str_set(&params[2], "f");
-    }
-
+    params[2] = nchat_webhook_bool(is_signed);
     params[3] = delivery->content;
     params[4] = delivery->username;
     params[5] = delivery->avatar_url;
@@ -414,17 +409,18 @@ nchat_webhook_refuse(nchat_ctx_t *ctx, const char *status, const char *code,
     const ngx_str_t *error, const ngx_str_t *details)
 {
     u_char     *p;
-    ngx_str_t   params[7], *body;
+    ngx_str_t   params[8], *body;
 
     params[0] = ctx->webhook->id;
     params[1] = nchat_webhook_hash(ctx);
-    params[2].data = (u_char *) status;
-    params[2].len = ngx_strlen(status);
-    params[4] = *error;
-    params[5] = nchat_limit_address(ctx);
-    params[6] = ctx->request_id;
+    params[2] = nchat_webhook_bool(nchat_webhook_is_signed(ctx));
+    params[3].data = (u_char *) status;
+    params[3].len = ngx_strlen(status);
+    params[5] = *error;
+    params[6] = nchat_limit_address(ctx);
+    params[7] = ctx->request_id;
 
-    body = &params[3];
+    body = &params[4];
     body->data = ngx_pnalloc(ctx->request->pool,
                              sizeof("{\"error\":\"\",\"code\":\"\","
                                     "\"details\":}")
@@ -440,7 +436,7 @@ nchat_webhook_refuse(nchat_ctx_t *ctx, const char *status, const char *code,
     p = ngx_sprintf(p, "\",\"code\":\"%s\",\"details\":%V}", code, details);
     body->len = p - body->data;
 
-    nchat_query(ctx, &nchat_webhook_failed_stmt, params, 7,
+    nchat_query(ctx, &nchat_webhook_failed_stmt, params, 8,
                 nchat_webhook_refused);
 }
 
@@ -511,4 +507,16 @@ nchat_webhook_hash(nchat_ctx_t *ctx)
     hash.len = sizeof(ctx->webhook->token_hash);
 
     return hash;
+}
+
+
+static ngx_str_t
+nchat_webhook_bool(ngx_uint_t value)
+{
+    ngx_str_t  text;
+
+    text.data = (u_char *) (value ? "t" : "f");
+    text.len = 1;
+
+    return text;
 }
