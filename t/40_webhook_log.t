@@ -67,6 +67,10 @@ for my $level (qw(notice info)) {
                "/api/webhook/$hook->{token}",
                "/api/webhook/$hook->{id}/x/$hook->{token}",
                "http://h/api/webhook/$hook->{id}/$hook->{token}",
+               "/webhook/$hook->{id}/$hook->{token}",
+               "/API/Webhook/$hook->{id}/$hook->{token}",
+               "/v1/webhook/$hook->{token}",
+               "/api/webhook/../webhook/x/$hook->{token}",
                "$args&x=%zz") {
         $n->raw("POST $p HTTP/1.1\r\nHost: h\r\nConnection: close\r\n"
                 . "Content-Length: " . length($body) . "\r\n\r\n$body");

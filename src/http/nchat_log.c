@@ -48,8 +48,9 @@ nchat_log_error(ngx_http_request_t *r, ngx_http_request_t *sr, u_char *buf,
 
 
 /*
- * No arguments at all; of a webhook's path only the id, if it is one; of a
- * signed upload or download the arguments are the secret, and gone anyway.
+ * No arguments at all; of a webhook's path only the id, if it is one, also
+ * where what comes before it is mistyped; of a signed upload or download the
+ * arguments are the secret, and gone anyway.
  */
 
 static u_char *
@@ -58,7 +59,7 @@ nchat_log_path(const ngx_str_t *uri, u_char *buf, size_t len)
     u_char     *p;
     ngx_str_t   path, id;
 
-    static ngx_str_t  webhook = ngx_string("/api/webhook/");
+    static ngx_str_t  webhook = ngx_string("/webhook/");
 
     path = *uri;
 
@@ -67,21 +68,29 @@ nchat_log_path(const ngx_str_t *uri, u_char *buf, size_t len)
         path.len = p - path.data;
     }
 
-    if (path.len <= webhook.len
-        || ngx_strncasecmp(path.data, webhook.data, webhook.len) != 0)
-    {
+    p = ngx_strlcasestrn(path.data, path.data + path.len, webhook.data,
+                         webhook.len - 1);
+
+    if (p == NULL || p + webhook.len == path.data + path.len) {
         return ngx_snprintf(buf, len, "%V", &path);
     }
 
-    id.data = path.data + webhook.len;
-    id.len = NCHAT_UUID_LEN;
+    id.data = p + webhook.len;
+    id.len = ngx_min(NCHAT_UUID_LEN,
+                     (size_t) (path.data + path.len - id.data));
 
-    if (path.len < webhook.len + id.len
-        || nchat_uuid_parse(&id, NULL) != NGX_OK)
-    {
-        return ngx_snprintf(buf, len, "%V***", &webhook);
+    if (nchat_uuid_parse(&id, NULL) != NGX_OK) {
+        path.len = id.data - path.data;
+        return ngx_snprintf(buf, len, "%V***", &path);
     }
 
-    return ngx_snprintf(buf, len, "%V%V%s", &webhook, &id,
-                        path.len > webhook.len + id.len + 1 ? "/***" : "");
+    p = id.data + id.len;
+
+    if (p + 1 >= path.data + path.len) {
+        return ngx_snprintf(buf, len, "%V", &path);
+    }
+
+    path.len = p - path.data;
+
+    return ngx_snprintf(buf, len, "%V/***", &path);
 }
