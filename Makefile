@@ -52,7 +52,7 @@ bench: build
 	@bench/run
 
 bench-cost bench-growth: build
-	@bin/nchat-deps run
+	@bin/nchat-deps run bench
 	@bench/$(@:bench-%=%)
 
 bench-instructions: build

@@ -8,7 +8,7 @@
  *                [-i] PORT < REQUESTS
  *
  * REQUESTS: each as its length in bytes, LF, and the bytes; they are sent in
- * turns. -i: every connection sends one request and then stays idle, see idle().
+ * turns. -i: every connection sends one request and stays idle, see idle().
  *
  * Prints one JSON object; times are milliseconds.
  */
