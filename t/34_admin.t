@@ -175,6 +175,16 @@ subtest 'users' => sub {
     ($code, $output) = admin('user password member1 --stdin', "short\n");
     is($code, 1, 'a bad one is refused');
 
+    for my $password ("Passw0rd\0x", "Passw0rd\xff") {
+        my ($exit, $out, $errors) = admin('user password member1 --stdin',
+                                          "$password\n");
+        is($exit, 1, 'one that no client can send is refused');
+        like($errors, qr/^nchat-admin: A password is UTF-8.*\n\z/, 'in words');
+    }
+    my ($exit, $out, $errors) = admin(q{user show "$(printf '\\377')"});
+    is($exit, 2, 'an argument that is no UTF-8 is wrong usage');
+    like($errors, qr/are not UTF-8\n\z/, 'in words');
+
     is(json('user deactivate member1')->{status}, 'deactivated', 'deactivate');
     is($n->post('/api/auth/signin', $member)->status, 403, 'no sign-in');
     is(json('user activate member1')->{status}, 'active', 'activate');
