@@ -89,6 +89,13 @@ is($status, 0, 'start of what runs is no error');
 isnt($status, 0, 'a taken port is an error');
 like($output, qr/port $port is in use/, 'that says so');
 
+for my $workers ('0', 'many', '-1') {
+    ($status, $output) = nchat('start', NCHAT_HOME => "$temp/other",
+                               NCHAT_WORKERS => $workers);
+    isnt($status, 0, "$workers workers are an error");
+    like($output, qr/NCHAT_WORKERS/, 'that says so');
+}
+
 my %second = (NCHAT_HOME => "$temp/second", NCHAT_PORT => free_port(),
               NCHAT_DATABASE_URL => $settings->{NCHAT_DATABASE_URL});
 ($status, $output) = nchat('start', %second);

@@ -64,6 +64,12 @@ lock_home() {
     flock -w 60 9 || die "another start or stop of $home does not come to an end"
 }
 
+# nginx starts with no workers, too, and answers nobody.
+check_workers() {
+    [[ ${NCHAT_WORKERS:-auto} =~ ^(auto|[1-9][0-9]{0,2})$ ]] \
+        || die "NCHAT_WORKERS is to be a number from 1, or auto"
+}
+
 check_ports() {
     local wanted address
 
@@ -165,7 +171,7 @@ log_since() {
 }
 
 wait_until_ready() {
-    local before=$1 url addresses waited=0
+    local before=$1 url addresses deadline=$((SECONDS + 30))
 
     addresses=$(listen_addresses)
     url=http://${addresses%%$'\n'*}:$port/api/ready
@@ -175,10 +181,10 @@ wait_until_ready() {
     do
         nginx_running || die "nginx ended at once; its log says:
 $(log_since "$before")"
-        [ "$waited" -lt 150 ] || die "$url is not 200 after 15 s; the log says:
+        [ "$SECONDS" -lt "$deadline" ] || die "$url is not 200 after 30 s; \
+the log says:
 $(log_since "$before")"
 
-        waited=$((waited + 1))
         sleep 0.1
     done
 }
