@@ -120,7 +120,8 @@ AS $$
 $$;
 
 -- A date as clients write it, YYYY-MM-DD or RFC 3339; null when it is neither.
--- p_upper: a day stands for its end, and the answer is exclusive.
+-- p_upper: a day stands for its end, a time for the whole of its millisecond,
+-- since no finer ones are shown; and the answer is exclusive.
 
 CREATE FUNCTION nchat_search_date(p_text text, p_upper boolean)
     RETURNS timestamptz
@@ -136,8 +137,9 @@ BEGIN
     IF p_text ~* '^\d{4}-\d\d-\d\d[t ]\d\d:\d\d:\d\d(\.\d+)?(z|[-+]\d\d:\d\d)$'
     THEN
         RETURN p_text::timestamptz
-               + CASE WHEN p_upper THEN interval '1 microsecond'
-                      ELSE interval '0' END;
+               + CASE WHEN NOT p_upper THEN interval '0'
+                      WHEN p_text ~ '\.\d{4}' THEN interval '1 microsecond'
+                      ELSE interval '1 millisecond' END;
     END IF;
 
     RETURN NULL;

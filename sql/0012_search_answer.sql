@@ -398,7 +398,11 @@ BEGIN
 
     IF body IS NULL THEN
         q := nchat_search_parse(p_query);
-        body := q.refusal;
+        body := CASE p_shape
+                    WHEN 'items' THEN jsonb_set(q.refusal::jsonb,
+                                                '{details,field}', '"q"')::text
+                    ELSE q.refusal
+                END;
     END IF;
 
     IF body IS NOT NULL THEN

@@ -141,6 +141,12 @@ is_deeply([ ids(post({ %by_date, dateFrom => '2026-01-05T12:00:00Z' })) ],
           [ $turbine[4] ], 'from a time');
 is_deeply([ ids(post({ %by_date, dateTo => '2026-01-01T14:00:00.000401+02:00'
                      })) ], [ $turbine[0] ], 'to a time, with an offset');
+my ($first) = @{ post({ %by_date, sortOrder => 'asc' })->json->{results} };
+is_deeply([ ids(post({ %by_date, dateFrom => $first->{createdAt},
+                       dateTo => $first->{createdAt} })) ], [ $turbine[0] ],
+          "a result's own time, as it is shown");
+is_deeply([ ids(search("turbine before:$first->{createdAt}")) ],
+          [ $turbine[0] ], 'the same as an operator');
 is_deeply([ ids(post({ %by_date, channelIds => [$news],
                        userIds => [ $member->{id} ] })) ],
           [ reverse @turbine ], 'channelIds and userIds');
@@ -177,6 +183,18 @@ for my $case (
 }
 is_error($n->http('POST', '/api/search', body => '[]'), 400, 'BAD_REQUEST',
          'an array');
+
+my $several = post({ query => 'x', types => ['people'], dateTo => '2026',
+                     sortBy => 'size', limit => 0 });
+is_error($several, 400, 'VALIDATION_ERROR', 'several failures');
+is_deeply([ map { $_->{field} } @{ $several->json->{details}{errors} // [] } ],
+          [qw(query types.0 dateTo sortBy limit)], 'all are listed');
+is($several->json->{details}{field}, 'query', 'the first stands for them');
+
+for my $case ([ 'ok before:x', 'q format' ], [ 'x', 'q length' ]) {
+    is("@{ search($case->[0])->json->{details} // {} }{qw(field constraint)}",
+       $case->[1], "GET: $case->[0]");
+}
 
 is_error(search($_->[0]), 400, 'VALIDATION_ERROR', "GET: $_->[1]")
     for [ '', 'empty' ], [ 'x', 'one character' ], [ '  x ', 'and blanks' ],

@@ -13,6 +13,9 @@ typedef struct {
     ngx_str_t    date_to;
     ngx_str_t    sort_by;
     ngx_str_t    sort_order;
+    ngx_int_t    page;
+    ngx_int_t    limit;
+    ngx_int_t    offset;
 } nchat_search_t;
 
 
@@ -54,26 +57,28 @@ static const ngx_str_t  nchat_search_orders[] = {
 };
 
 
-/*
- * SQL checks the query's length, since it trims by more than ASCII's blanks,
- * and dates, since it knows times to the microsecond.
- */
-
 static const nchat_check_t  nchat_search_fields[] = {
-    NCHAT_CHECK_STR("query", offsetof(nchat_search_t, query), 0, 0,
-                    NCHAT_REQUIRED),
+    NCHAT_CHECK_STR("query", offsetof(nchat_search_t, query), 2, 200,
+                    NCHAT_REQUIRED|NCHAT_TRIM),
     NCHAT_CHECK_ENUMS("types", offsetof(nchat_search_t, types),
                       nchat_search_types, 0, 100, 0),
     NCHAT_CHECK_STRS("channelIds", offsetof(nchat_search_t, channel_ids), 0,
                      1000, 0),
     NCHAT_CHECK_STRS("userIds", offsetof(nchat_search_t, user_ids), 0, 1000,
                      0),
-    NCHAT_CHECK_STR("dateFrom", offsetof(nchat_search_t, date_from), 0, 0, 0),
-    NCHAT_CHECK_STR("dateTo", offsetof(nchat_search_t, date_to), 0, 0, 0),
+    NCHAT_CHECK_DATE("dateFrom", offsetof(nchat_search_t, date_from), 0),
+    NCHAT_CHECK_DATE("dateTo", offsetof(nchat_search_t, date_to),
+                     NCHAT_UPPER_DAY),
     NCHAT_CHECK_ENUM("sortBy", offsetof(nchat_search_t, sort_by),
                      nchat_search_sorts, 0),
     NCHAT_CHECK_ENUM("sortOrder", offsetof(nchat_search_t, sort_order),
                      nchat_search_orders, 0),
+    NCHAT_CHECK_INT("page", offsetof(nchat_search_t, page), 1, NCHAT_PAGE_MAX,
+                    0),
+    NCHAT_CHECK_INT("limit", offsetof(nchat_search_t, limit), 1,
+                    NCHAT_PAGE_MAX, 0),
+    NCHAT_CHECK_INT("offset", offsetof(nchat_search_t, offset), 0,
+                    NCHAT_PAGE_MAX, 0),
     NCHAT_CHECK_END
 };
 
@@ -106,13 +111,17 @@ nchat_api_search_post(nchat_ctx_t *ctx)
 
     ngx_memzero(params, sizeof(params));
     ngx_memzero(&search, sizeof(nchat_search_t));
+    search.page = NGX_CONF_UNSET;
+    search.limit = NGX_CONF_UNSET;
+    search.offset = NGX_CONF_UNSET;
 
     if (nchat_search_closed(ctx)
-        || nchat_body_check(ctx, nchat_search_fields, &search) != NGX_OK
-        || nchat_json_page(ctx, &page) != NGX_OK)
+        || nchat_body_check(ctx, nchat_search_fields, &search) != NGX_OK)
     {
         return;
     }
+
+    nchat_page_make(&page, search.page, search.limit, search.offset);
 
     if (nchat_search_filters(ctx, &search, params) != NGX_OK) {
         nchat_reply_internal(ctx, "out of memory");

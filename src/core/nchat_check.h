@@ -54,7 +54,7 @@ typedef enum {
 
 #define NCHAT_REQUIRED  0x01    /* absent: constraint "required" */
 #define NCHAT_NULLABLE  0x02    /* null counts as absent, not as a wrong type */
-#define NCHAT_TRIM      0x04    /* ASCII white space around it is cut off */
+#define NCHAT_TRIM      0x04    /* white space around it is cut off */
 #define NCHAT_LOWER     0x08    /* ASCII letters become lower case (a copy) */
 #define NCHAT_BYTES     0x10    /* min and max count bytes, not code points */
 #define NCHAT_UPPER_DAY 0x20    /* dates: a day means its end */

@@ -33,7 +33,10 @@ ngx_int_t nchat_check_failed(ngx_pool_t *pool, nchat_failures_t *failures,
 /* ASCII letters to lower case, in a copy if there are any of the other. */
 ngx_int_t nchat_check_lower(ngx_pool_t *pool, ngx_str_t *text);
 
-/* Cuts off ASCII white space; "text" then points into what it was. */
+/*
+ * Cuts off white space: ASCII's, U+00A0 and U+3000.  "text" then points into
+ * what it was.
+ */
 void nchat_check_trim(ngx_str_t *text);
 
 /* An entry of a list that ends with an empty string, or NULL. */

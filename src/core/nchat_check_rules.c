@@ -6,6 +6,9 @@
 #include "nchat_json.h"
 
 
+static size_t nchat_check_space(const ngx_str_t *text, ngx_uint_t end);
+
+
 ngx_int_t
 nchat_check_lower(ngx_pool_t *pool, ngx_str_t *text)
 {
@@ -171,26 +174,42 @@ nchat_check_member(const ngx_str_t *values, const ngx_str_t *text)
 void
 nchat_check_trim(ngx_str_t *text)
 {
-    u_char  c;
+    size_t  n;
 
-    while (text->len) {
-        c = text->data[0];
-
-        if (c != ' ' && (c < '\t' || c > '\r')) {
-            break;
-        }
-
-        text->data++;
-        text->len--;
+    while ((n = nchat_check_space(text, 0)) != 0) {
+        text->data += n;
+        text->len -= n;
     }
 
-    while (text->len) {
-        c = text->data[text->len - 1];
-
-        if (c != ' ' && (c < '\t' || c > '\r')) {
-            break;
-        }
-
-        text->len--;
+    while ((n = nchat_check_space(text, 1)) != 0) {
+        text->len -= n;
     }
+}
+
+
+/* How many bytes of white space it begins, or ends, with. */
+
+static size_t
+nchat_check_space(const ngx_str_t *text, ngx_uint_t end)
+{
+    ngx_uint_t  i;
+
+    static const ngx_str_t  spaces[] = {
+        ngx_string(" "), ngx_string("\t"), ngx_string("\n"),
+        ngx_string("\v"), ngx_string("\f"), ngx_string("\r"),
+        ngx_string("\xc2\xa0"), ngx_string("\xe3\x80\x80")
+    };
+
+    for (i = 0; i < sizeof(spaces) / sizeof(spaces[0]); i++) {
+
+        if (text->len >= spaces[i].len
+            && ngx_memcmp(text->data + (end ? text->len - spaces[i].len : 0),
+                          spaces[i].data, spaces[i].len)
+               == 0)
+        {
+            return spaces[i].len;
+        }
+    }
+
+    return 0;
 }

@@ -7,7 +7,6 @@
 
 #define NCHAT_PAGE_LIMIT      20
 #define NCHAT_PAGE_LIMIT_MAX  100
-#define NCHAT_PAGE_MAX        1000000000
 
 
 static ngx_int_t nchat_arg_int(nchat_ctx_t *ctx, const char *name,
@@ -138,37 +137,15 @@ nchat_page_settle(nchat_page_t *page, ngx_uint_t by_offset)
 }
 
 
-ngx_int_t
-nchat_json_page(nchat_ctx_t *ctx, nchat_page_t *page)
+void
+nchat_page_make(nchat_page_t *made, ngx_int_t page, ngx_int_t limit,
+    ngx_int_t offset)
 {
-    struct {
-        ngx_int_t  page;
-        ngx_int_t  limit;
-        ngx_int_t  offset;
-    } given = { NGX_CONF_UNSET, NGX_CONF_UNSET, NGX_CONF_UNSET };
+    made->page = page == NGX_CONF_UNSET ? 1 : page;
+    made->limit = limit == NGX_CONF_UNSET ? NCHAT_PAGE_LIMIT : limit;
+    made->offset = offset == NGX_CONF_UNSET ? 0 : offset;
 
-    const nchat_check_t  fields[] = {
-        NCHAT_CHECK_INT("page", (u_char *) &given.page - (u_char *) &given,
-                        1, NCHAT_PAGE_MAX, 0),
-        NCHAT_CHECK_INT("limit", (u_char *) &given.limit - (u_char *) &given,
-                        1, NCHAT_PAGE_MAX, 0),
-        NCHAT_CHECK_INT("offset", (u_char *) &given.offset - (u_char *) &given,
-                        0, NCHAT_PAGE_MAX, 0),
-        NCHAT_CHECK_END
-    };
-
-    if (nchat_body_check(ctx, fields, &given) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    page->page = given.page == NGX_CONF_UNSET ? 1 : given.page;
-    page->limit = given.limit == NGX_CONF_UNSET ? NCHAT_PAGE_LIMIT
-                                                : given.limit;
-    page->offset = given.offset == NGX_CONF_UNSET ? 0 : given.offset;
-
-    nchat_page_settle(page, given.offset != NGX_CONF_UNSET);
-
-    return NGX_OK;
+    nchat_page_settle(made, offset != NGX_CONF_UNSET);
 }
 
 

@@ -391,6 +391,8 @@ ngx_int_t nchat_body_json(nchat_ctx_t *ctx, const char **why);
 
 /* nchat_args.c */
 
+#define NCHAT_PAGE_MAX  1000000000
+
 typedef struct {
     ngx_uint_t           page;
     ngx_uint_t           limit;
@@ -410,8 +412,12 @@ ngx_int_t nchat_arg(nchat_ctx_t *ctx, const char *name, ngx_str_t *value);
 /* page, limit and offset (contract, "Requests"); NGX_ERROR: answered. */
 ngx_int_t nchat_arg_page(nchat_ctx_t *ctx, nchat_page_t *page);
 
-/* The same from the members of a body; absent ones have their defaults. */
-ngx_int_t nchat_json_page(nchat_ctx_t *ctx, nchat_page_t *page);
+/*
+ * The same from members of a body, each checked to be at most NCHAT_PAGE_MAX;
+ * NGX_CONF_UNSET stands for an absent one.
+ */
+void nchat_page_make(nchat_page_t *made, ngx_int_t page, ngx_int_t limit,
+    ngx_int_t offset);
 
 /*
  * Checks the body by a table of fields; NGX_OK, or NGX_ERROR after having

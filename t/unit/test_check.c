@@ -85,6 +85,7 @@ static const char  *good[] = {
     "{\"unknown\":1}",
     "{\"name\":\"ab\"}",
     "{\"name\":\"  \\u00e9\\u00e9\\u00e9\\u00e9\\u00e9 \\n\"}",
+    "{\"name\":\"\\u3000\\u00a0 ab\\u00a0bc\\t\\u3000\"}",
     "{\"mode\":null}",
     "{\"age\":-1}", "{\"age\":150}",
     "{\"scale\":0.5}", "{\"scale\":2}", "{\"scale\":1}",
@@ -107,6 +108,10 @@ static const struct {
 } bad[] = {
     { "{\"name\":\"a\"}", "name", "length", "name must be 2-5 characters" },
     { "{\"name\":\"  a  \"}", "name", "length",
+      "name must be 2-5 characters" },
+    { "{\"name\":\"\\u00a0a\\u3000\"}", "name", "length",
+      "name must be 2-5 characters" },
+    { "{\"name\":\"\\u3000\\u3000\"}", "name", "length",
       "name must be 2-5 characters" },
     { "{\"name\":\"abcdef\"}", "name", "length",
       "name must be 2-5 characters" },
