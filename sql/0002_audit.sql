@@ -295,7 +295,7 @@ $$;
 -- nchat_audit_create(): an entry that a client asked for.
 --
 --   user_id, email, username   who asks
---   is_admin     whether the entry's own "actor" counts
+--   is_admin     whether the entry's own "actor" counts, if it names one
 --   entry        the validated request body
 --   ip           the client's address; stands in where the body has none
 --   request_id   likewise
@@ -311,7 +311,8 @@ AS $$
 #variable_conflict use_variable
 DECLARE
     a        audit_log;
-    v_actor  jsonb := CASE WHEN is_admin THEN entry -> 'actor' END;
+    v_actor  jsonb := CASE WHEN is_admin
+                           THEN nullif(entry -> 'actor', '{}') END;
 BEGIN
     a.category := entry ->> 'category';
     a.action := entry ->> 'action';

@@ -80,6 +80,8 @@ ok(!exists $entry->{$_}, "no $_")
 is_deeply(record($member, actor => { id => 'somebody', type => 'system' })
           ->json->{data}{actor}{id}, $member->{id},
           'a member is the actor, whatever they say');
+is(record($admin, actor => {})->json->{data}{actor}{id}, $admin->{id},
+   'an actor that names nobody is the caller');
 is_deeply(record($admin, actor => { id => 'cron', type => 'system' })
           ->json->{data}{actor}, { id => 'cron', type => 'system' },
           'admins say who it was');
