@@ -7,6 +7,7 @@ use utf8;
 use lib 't/lib';
 use Digest::SHA qw(hmac_sha256_hex);
 use Encode ();
+use File::Temp qw(tempdir);
 use IPC::Open3 qw(open3);
 use Symbol qw(gensym);
 use Test::More;
@@ -259,6 +260,24 @@ subtest 'the command line' => sub {
     like($errors, qr/NCHAT_DATABASE_URL/, 'says what to set');
     local $ENV{NCHAT_DATABASE_URL} = $n->database_url;
     is(scalar @{ json('user list') }, 2, 'NCHAT_DATABASE_URL alone');
+};
+
+
+# make start writes what the shell reads: quotes, where there are any.
+
+subtest 'the file env, in the words of the shell' => sub {
+    my $home = tempdir(CLEANUP => 1);
+    my ($user, $password, $host, $port, $database) =
+        $n->database_url =~ m{//(.+?):(.+?)@([^:/]+):(\d+)/(\w+)};
+    my $words = "host=$host port=$port dbname='$database' user='$user' "
+                . "password='$password'";
+
+    open my $env, '>', "$home/env" or die "$home/env: $!";
+    print $env "NCHAT_DATABASE_URL='", $words =~ s/'/'\\''/gr, "'\n";
+    close $env;
+
+    local $ENV{NCHAT_HOME} = $home;
+    is(scalar @{ json('user list') }, 2, 'is read');
 };
 
 finish();

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import subprocess
 import urllib.parse
 
@@ -37,7 +38,8 @@ class Settings:
 
 
 def read_env(path):
-    """The lines NAME=VALUE of a file; none where it cannot be read."""
+    """The lines NAME=VALUE of a file, as the shell reads them; none where
+    there is no file."""
     values = {}
 
     try:
@@ -45,11 +47,13 @@ def read_env(path):
             for line in lines:
                 name, equals, value = line.strip().partition('=')
                 if equals and not name.startswith('#'):
-                    values[name] = value.strip('\'"')
+                    values[name] = ''.join(shlex.split(value))
     except FileNotFoundError:
         pass
     except OSError as e:
         raise Refused(f'{path}: {e.strerror}') from e
+    except ValueError as e:
+        raise Refused(f'{path}: {e}') from e
 
     return values
 
