@@ -120,6 +120,23 @@ is(one('127.0.2.2', GET => '/api/health')->status, 200,
    'and are let in where others are refused');
 
 
+# A method that a path lacks counts in the path's class, and OPTIONS tells it.
+
+for my $case ([ DELETE  => '/api/upload', 'upload' ],
+              [ GET     => '/api/upload/complete', 'upload' ],
+              [ OPTIONS => '/api/upload/complete', 'upload' ],
+              [ PUT     => '/api/search/', 'search' ],
+              [ POST    => '/api/health', 'probe' ],
+              [ PUT     => '/api/config', 'default' ])
+{
+    my ($method, $path, $class) = @$case;
+    like(one('127.0.2.4', $method => $path)->header('ratelimit-policy'),
+         qr/^"$class";/, "$method $path: class $class");
+}
+is(one('127.0.2.4', GET => '/api/upload')->header('x-ratelimit-remaining'), 27,
+   'they counted, but for OPTIONS');
+
+
 # A user is counted by the id, wherever the requests come from.
 
 my $owner  = $n->owner;

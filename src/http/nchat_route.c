@@ -47,13 +47,25 @@ nchat_route_find(nchat_ctx_t *ctx)
     for (i = 0; i < nchat_nroutes; i++) {
         route = &nchat_routes[i];
 
+        if (!nchat_route_match(&route->path, &uri, ctx->params)) {
+            continue;
+        }
+
         if (route->method == method
-            && nchat_route_match(&route->path, &uri, ctx->params)
             && (route->when == NULL || nchat_route_when(r, route->when)))
         {
             ctx->route = route;
             ctx->limit = route->limit;
             return;
+        }
+
+        /*
+         * A method that the path lacks counts where the others do, but for
+         * webhooks, whose class is a matter of their tokens.
+         */
+
+        if (route->limit != NCHAT_LIMIT_WEBHOOK) {
+            ctx->limit = route->limit;
         }
     }
 }
