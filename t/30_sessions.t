@@ -39,6 +39,8 @@ is_deeply([sort keys %$claims],
                    jti)], 'claims of an access token');
 is($claims->{exp} - $claims->{iat}, 86400, 'for a day');
 is($claims->{ver}, 1, 'the first version');
+is_invalid(me(changed_token($owner->{token}, $key, ver => $_)), "version $_")
+    for 0, -1;
 
 my $long = claims_of($owner->{refresh});
 is($long->{exp} - $long->{iat}, 30 * 86400, 'a refresh token: 30 days');

@@ -190,7 +190,11 @@ nchat_jwt_claims_own(jwt_t *jwt, nchat_claims_t *claims)
         return "no jti";
     }
 
-    if (nchat_jwt_number(jwt, "ver", 0, &claims->ver) != NGX_OK) {
+    /* a session begins with version 1 */
+
+    if (nchat_jwt_number(jwt, "ver", 0, &claims->ver) != NGX_OK
+        || claims->ver < 1)
+    {
         return "no ver";
     }
 
