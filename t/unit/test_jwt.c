@@ -378,11 +378,11 @@ test_signers(void)
 
     in = someone();
     in.typ = NCHAT_JWT_REFRESH;
-    in.ver = 0;
+    in.ver = 1;
     in.email.len = in.username.len = in.role.len = 0;
     ok(signs(signer, &in, &token, &out)
        && out.typ == NCHAT_JWT_REFRESH && out.email.data == NULL
-       && out.role.data == NULL && out.ver == 0, "a refresh token");
+       && out.role.data == NULL && out.ver == 1, "a refresh token");
 
     ok(nchat_jwt_sign(signer, set.pool, &in, &again) == NGX_OK
        && again.len == token.len
