@@ -96,9 +96,13 @@ is(system('cmp', $first->{$_}, $second->{$_}), 0, "the same bytes: $_")
 my ($module, $common) = map { my $name = $_; grep { /^\Q$name\E_/ } keys %$first }
                         qw(libnginx-mod-http-nchat nchat-common);
 
+# Swagger UI is served with its licence beside it: that is no documentation to
+# read. It is missing where npm is, so an override would sometimes be unused.
+my @meant = qw(extra-license-file
+               package-contains-documentation-outside-usr-share-doc);
 my ($status, $output) = run_command({}, 'lintian', '--allow-root', '--info',
     '--display-info', '--tag-display-limit', 0, '--fail-on', 'error,warning',
-    values %$first);
+    '--suppress-tags', join(',', @meant), values %$first);
 is($status, 0, 'lintian finds no errors and warnings');
 is($output, '', 'and has no remarks');
 
