@@ -54,12 +54,12 @@ sub clone {
     return $clone;
 }
 
-# build(CLONE, \%env, WORDS...): begins to; finished(CLONE, it) waits for it, and
-# gives { name of a package => its path }.
+# build(CLONE, \%env, WORDS...): begins to, politely to other tests;
+# finished(CLONE, it) waits for it, and gives { name of a package => its path }.
 sub build {
     my ($clone, $env, @words) = @_;
     return spawn_command({ %$env, IN => $clone }, "$temp/output" . ++$builds,
-                         @words, 'make', 'deb');
+                         @words, 'nice', 'make', 'deb');
 }
 
 sub finished {
@@ -67,7 +67,7 @@ sub finished {
 
     waitpid $build, 0;
     is($?, 0, 'make deb')
-        or BAIL_OUT("there are no packages:\n" . slurp("$temp/output$n"));
+        or die("there are no packages:\n" . slurp("$temp/output$n"));
     is((run_command({ IN => $clone }, 'git', '-c', "safe.directory=$clone",
                     'status', '--porcelain'))[1], '', 'git sees nothing of it');
 
@@ -152,7 +152,7 @@ isnt($status, 0, 'the module alone cannot be installed');
 $root->run('dpkg', '--purge', 'libnginx-mod-http-nchat');
 
 ($status, $output) = $root->run('dpkg', '--install', @debs);
-is($status, 0, 'dpkg --install') or BAIL_OUT($output);
+is($status, 0, 'dpkg --install') or die($output);
 is(($root->run('dpkg-query', '-W', '-f', '${db:Status-Status}\n',
                qw(libnginx-mod-http-nchat nchat-common)))[1],
    "installed\ninstalled\n", 'both are installed');
@@ -170,7 +170,7 @@ is(($root->run("nchat-$_", '--help'))[0], 0, "nchat-$_ --help")
 my $folder = "$temp/postgres";
 system("$source/bin/nchat-postgres", 'create', $folder, 'SUPERUSER') == 0
     && system("$source/bin/nchat-postgres", 'start', $folder) == 0
-    or BAIL_OUT('no Postgres');
+    or die('no Postgres');
 my $superuser = NchatTest::Cluster::url({ folder => $folder }, 'postgres');
 my ($pg_port) = $superuser =~ /:(\d+)\//;
 NchatTest::Cluster::psql($superuser, 'DROP DATABASE nchat');
@@ -198,7 +198,7 @@ sub readme {
 }
 
 my ($says, $failed) = run_block(readme("Debian's", 'sh', 1), $root->command);
-is($failed, undef, 'the commands of the README') or BAIL_OUT($says);
+is($failed, undef, 'the commands of the README') or die($says);
 my $base = "http://127.0.0.1:$port";
 
 sub get { return fetch('GET', "$base$_[0]", @_[1 .. $#_]) }
