@@ -425,7 +425,7 @@ BEGIN
     s.by_date := coalesce(p_sort_by = 'date', false);
     s.descending := coalesce(p_sort_order <> 'asc', true);
     s.newest_first := s.descending OR NOT s.by_date;
-    s.wanted := least(p_offset, nchat_search_cap()) + p_limit;
+    s.wanted := least(p_offset + p_limit, nchat_search_cap());
 
     FOREACH v_kind IN ARRAY v_types LOOP
         r := nchat_search_kind(v_kind, q, s);
@@ -437,9 +437,12 @@ BEGIN
         v_hits := v_hits || r.hits;
     END LOOP;
 
+    -- Nothing behind the total, also where more was found than was counted.
+
     EXECUTE 'SELECT ARRAY(SELECT h FROM unnest($1) AS h ORDER BY '
             || nchat_search_order(s) || ' LIMIT $2 OFFSET $3)'
-       INTO v_hits USING v_hits, p_limit, p_offset;
+       INTO v_hits
+      USING v_hits, greatest(0, least(p_limit, v_total - p_offset)), p_offset;
 
     body := nchat_search_render(v_hits, q, s.caller IS NOT NULL);
 

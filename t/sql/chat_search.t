@@ -314,6 +314,12 @@ is found(q => 'common', sortBy => 'date', sortOrder => 'asc', limit => 1)
     ->{results}[0]{content}, 'common 1', 'the oldest';
 is found(q => 'common', sortBy => 'date', limit => 1, types => ['messages'],
          offset => 1999)->{results}[0]{content}, 'common 5001', 'page 2000';
+for my $last ([5, 'the last page ends'], [0, 'nothing is behind it']) {
+    my $page = found(q => 'common', types => ['messages'], limit => 10,
+                     offset => $cap - $last->[0]);
+    is scalar @{ $page->{results} }, $last->[0], $last->[1];
+    ok !$page->{pagination}{hasMore}, 'as hasMore says';
+}
 is found(q => 'common before:2020-01-02T00:00:59Z', types => ['messages'])
     ->{totals}{messages}, 1440, 'a day of them: exact';
 is found(q => 'common -7000 -1', types => ['messages'], limit => 1)
