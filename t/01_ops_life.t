@@ -97,6 +97,7 @@ for my $workers ('0', 'many', '-1') {
 }
 
 my %second = (NCHAT_HOME => "$temp/second", NCHAT_PORT => free_port(),
+              NCHAT_LISTEN => '*',
               NCHAT_DATABASE_URL => $settings->{NCHAT_DATABASE_URL});
 ($status, $output) = nchat('start', %second);
 is($status, 0, 'a second instance on the same database') or diag($output);

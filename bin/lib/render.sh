@@ -46,7 +46,9 @@ apply_puts() {
 }
 
 listen_addresses() {
-    local address addresses=${NCHAT_LISTEN:-}
+    local - address addresses=${NCHAT_LISTEN:-}
+
+    set -f
 
     if [ -z "$addresses" ]; then
         addresses=127.0.0.1
@@ -56,6 +58,7 @@ listen_addresses() {
 
     for address in ${addresses//,/ }; do
         case $address in
+        \*)   say 0.0.0.0 ;;
         \[*)  say "$address" ;;
         *:*)  say "[$address]" ;;
         *)    say "$address" ;;
