@@ -178,5 +178,20 @@ SKIP: {
 }
 
 is($n->head('/api/metrics')->status, 200, 'HEAD');
+is_error($n->post('/api/metrics', {}), 405, 'METHOD_NOT_ALLOWED', 'POST');
+is_error($n->get('/api/metricsx'), 404, 'NOT_FOUND', 'nothing beside it');
+
+
+# What nchat.conf offers: for some addresses only.
+
+my $file = $n->home . '/nchat.conf';
+my $conf = NchatTest::Cluster::slurp($file);
+is($conf =~ s/#deny   all;/deny all;/g, 1, 'one place to close');
+NchatTest::Cluster::spew($file, $conf);
+$n->reload;
+ok(wait_for(sub { $n->get('/api/metrics')->status == 403 }, 5), 'closed');
+is_error($n->get($_), 403, 'FORBIDDEN', "$_ is closed")
+    for '/api/metrics', '/api/metrics/', '/api//metrics', '/api/x/../metrics';
+is($n->get('/api/health')->status, 200, 'the rest is open');
 
 finish();
