@@ -72,37 +72,44 @@ AS $$
              WHERE name = 'file_key') AS k
 $$;
 
--- nchat_file_url(): where a file is read.
---
---   p_base    what stands before the path: scheme and host, or ''
---   p_public  whether everyone may read it
+-- nchat_file_open(): whether everyone who has the link may read a file: those
+-- of public channels, and those of no channel, such as avatars and logos.
+
+CREATE FUNCTION nchat_file_open(a attachments) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT $1.in_public OR $1.channel_id IS NULL
+$$;
+
+
+-- nchat_file_url(): where a file is read; p_base is what stands before the
+-- path: scheme and host, or ''.
 --
 -- A signed link is good for one to two hours, and the same for everyone who
 -- asks within the hour, so that browsers can keep what they loaded.
 
-CREATE FUNCTION nchat_file_url(p_base text, p_id uuid, p_public boolean)
-    RETURNS text
+CREATE FUNCTION nchat_file_url(p_base text, a attachments) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp
 AS $$
 DECLARE
-    v_url      text := p_base || '/files/' || p_id;
+    v_url      text := p_base || '/files/' || a.id;
     v_expires  bigint;
 BEGIN
-    IF p_public THEN
+    IF nchat_file_open(a) THEN
         RETURN v_url;
     END IF;
 
     v_expires := (floor(date_part('epoch', now()) / 3600) + 2) * 3600;
 
     RETURN v_url || '?expires=' || v_expires
-           || '&signature=' || nchat_file_signature(p_id, v_expires);
+           || '&signature=' || nchat_file_signature(a.id, v_expires);
 END
 $$;
 
 
 -- nchat_file_get(): what is needed to send a file.  Of private files only with
 -- a signature that is good.  Returns status 200, or 403, 404 with a body.
--- seconds is what is left of a signed link's time, null for public files.
+-- seconds is what is left of a signed link's time, null for open files.
 
 CREATE FUNCTION nchat_file_get(
     p_id uuid, p_expires bigint, p_signature text,
@@ -124,7 +131,7 @@ BEGIN
 
     -- Both sides are hashed: how long a comparison takes tells nothing then.
 
-    IF NOT a.in_public THEN
+    IF NOT nchat_file_open(a) THEN
         seconds := p_expires - floor(date_part('epoch', clock_timestamp()));
 
         IF coalesce(seconds <= 0
@@ -324,7 +331,7 @@ AS $$
                    'originalFilename', a.original_filename,
                    'mimeType', a.mime_type,
                    'size', a.size,
-                   'url', nchat_file_url(p_base, a.id, a.in_public),
+                   'url', nchat_file_url(p_base, a),
                    'category', a.category,
                    'width', a.width,
                    'height', a.height,

@@ -256,7 +256,7 @@ AS $$
                    'metadata', json_build_object(
                        'size', a.size, 'mimeType', a.mime_type,
                        'category', a.category, 'messageId', a.message_id,
-                       'url', nchat_file_url('', a.id, a.in_public)))
+                       'url', nchat_file_url('', a)))
           FROM hits h JOIN attachments a ON a.id = h.id
                LEFT JOIN channels c ON c.id = a.channel_id
                LEFT JOIN users u ON u.id = a.uploaded_by,

@@ -141,16 +141,14 @@ for my $case (['text/html', 1, '; charset=utf-8'], ['image/svg+xml', 1, ''],
 }
 
 
-# Files that not everyone may read: signed links that expire.
+# Files of private channels: signed links that expire.
 
-for my $case (['of a private channel', channelId => $private],
-              ['without a channel'])
 {
-    my ($name, %data) = @$case;
-    my $url = upload($member, 'text/plain', %data)->json->{attachment}{url};
+    my $url = upload($member, 'text/plain', channelId => $private)
+              ->json->{attachment}{url};
 
     like($url, qr{/files/[0-9a-f-]{36}\?expires=\d+&signature=[0-9a-f]{64}$},
-         "a file $name has a signed URL");
+         'a file of a private channel has a signed URL');
     my $path = path_of($url);
     my ($expires) = $path =~ /expires=(\d+)/;
 
@@ -181,6 +179,17 @@ for my $case (['of a private channel', channelId => $private],
                                                      $expires)");
     is_error($n->get("/files/$id?expires=$expires&signature=$from"), 403,
              'FORBIDDEN', 'not with that of another file');
+}
+
+# Those of no channel, such as avatars, are kept by their URL for good.
+
+for my $who ($member, undef) {
+    my $by  = $who ? 'a member' : 'nobody known';
+    my $url = upload($who, 'text/plain', filename => 'avatar.txt')
+              ->json->{attachment}{url};
+
+    like($url, qr{/files/[0-9a-f-]{36}$}, "no channel, by $by: a plain URL");
+    is($n->get(path_of($url))->body, 'content of text/plain', 'that is good');
 }
 
 is_error($n->get('/files/00000000-0000-4000-8000-000000000000'), 404,
