@@ -6,9 +6,6 @@
 #include "nchat_json.h"
 
 
-/* enough for most answers, so that they are rendered once only */
-#define NCHAT_JSON_GUESS  1024
-
 /* the longest number, and the longest exponent with its sign, in characters */
 #define NCHAT_JSON_NUMBER    1000
 #define NCHAT_JSON_EXPONENT  5
@@ -295,61 +292,6 @@ static void
 nchat_json_cleanup(void *data)
 {
     json_decref(data);
-}
-
-
-ngx_int_t
-nchat_json_dump(ngx_pool_t *pool, const json_t *json, size_t flags,
-    ngx_str_t *out)
-{
-    size_t   size, len;
-    u_char  *buf;
-
-    flags |= JSON_COMPACT | JSON_ENCODE_ANY;
-
-    if ((flags & JSON_REAL_PRECISION(31)) == 0) {
-        flags |= JSON_REAL_PRECISION(15);
-    }
-
-    size = NCHAT_JSON_GUESS;
-
-    for ( ;; ) {
-        buf = ngx_pnalloc(pool, size);
-        if (buf == NULL) {
-            return NGX_ERROR;
-        }
-
-        len = json_dumpb(json, (char *) buf, size, flags);
-
-        if (len <= size) {
-            break;
-        }
-
-        (void) ngx_pfree(pool, buf);
-        size = len;
-    }
-
-    /* 0 is an error, but also the inside of an empty object */
-
-    if (len == 0 && !((flags & JSON_EMBED)
-                      && json_object_size(json) == 0
-                      && json_array_size(json) == 0))
-    {
-        return NGX_ERROR;
-    }
-
-    out->len = len;
-    out->data = buf;
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
-nchat_json_members(ngx_pool_t *pool, const json_t *json, size_t flags,
-    ngx_str_t *out)
-{
-    return nchat_json_dump(pool, json, flags | JSON_EMBED, out);
 }
 
 

@@ -54,8 +54,9 @@ ngx_int_t nchat_json_own(ngx_pool_t *pool, json_t *json);
 /*
  * Renders "json" compactly into pool memory; "flags" are further ones of
  * jansson's, such as JSON_SORT_KEYS.  Numbers that are not integers are
- * written with 15 digits unless JSON_REAL_PRECISION() says otherwise: with 17,
- * jansson's default, 0.1 would become 0.10000000000000001.
+ * written with 15 digits, more if one of them would not be the same then, or as
+ * JSON_REAL_PRECISION() says: with 17, jansson's default, 0.1 would become
+ * 0.10000000000000001.
  * NGX_OK or NGX_ERROR.
  */
 ngx_int_t nchat_json_dump(ngx_pool_t *pool, const json_t *json, size_t flags,
