@@ -210,10 +210,30 @@ test_bounds(ngx_pool_t *pool)
 
 
 static void
+test_digits(ngx_pool_t *pool)
+{
+    json_t      *item, *again;
+    ngx_str_t    text, out;
+    const char  *why;
+
+    text = str("{\"n\":[1795393344.1234567,0.30000000000000004]}");
+    ok(nchat_json_parse(pool, &text, 0, &item, &why) == NGX_OK
+       && nchat_json_dump(pool, item, 0, &out) == NGX_OK
+       && nchat_json_parse(pool, &out, 0, &again, &why) == NGX_OK
+       && json_equal(item, again), "numbers keep all of their digits");
+
+    text = str("{\"n\":[1795393344.123456,2.5]}");
+    ok(nchat_json_parse(pool, &text, 0, &item, &why) == NGX_OK
+       && nchat_json_dump(pool, item, 0, &out) == NGX_OK, "16 digits");
+    is_str(&out, "{\"n\":[1795393344.123456,2.5]}", "are written as 16");
+}
+
+
+static void
 test_dump(ngx_pool_t *pool)
 {
     size_t       i;
-    json_t      *json, *item, *again;
+    json_t      *json, *item;
     ngx_str_t    text, out, back;
     const char  *why;
 
@@ -231,17 +251,6 @@ test_dump(ngx_pool_t *pool)
     ok(nchat_json_dump(pool, json, JSON_REAL_PRECISION(17), &out) == NGX_OK
        && strstr((char *) out.data, "0.10000000000000001"),
        "the caller's precision wins");
-
-    text = str("{\"n\":[1795393344.1234567,0.30000000000000004]}");
-    ok(nchat_json_parse(pool, &text, 0, &item, &why) == NGX_OK
-       && nchat_json_dump(pool, item, 0, &out) == NGX_OK
-       && nchat_json_parse(pool, &out, 0, &again, &why) == NGX_OK
-       && json_equal(item, again), "numbers keep all of their digits");
-
-    text = str("{\"n\":[1795393344.123456,2.5]}");
-    ok(nchat_json_parse(pool, &text, 0, &item, &why) == NGX_OK
-       && nchat_json_dump(pool, item, 0, &out) == NGX_OK, "16 digits");
-    is_str(&out, "{\"n\":[1795393344.123456,2.5]}", "are written as 16");
 
     ok(nchat_json_members(pool, json, 0, &out) == NGX_OK, "members");
     is_str(&out, "\"b\":[1,2.5,0.1,true,null],\"a\":\"\xc3\xa9/\"",
@@ -458,6 +467,7 @@ main(void)
 
     test_cases(pool);
     test_bounds(pool);
+    test_digits(pool);
     test_dump(pool);
     test_escape(pool);
     test_utf8();
