@@ -61,10 +61,13 @@ nchat_route_find(nchat_ctx_t *ctx)
 
         /*
          * A method that the path lacks counts where the others do, but for
-         * webhooks, whose class is a matter of their tokens.
+         * webhooks, whose class is a matter of their tokens, and for downloads,
+         * which count nowhere.
          */
 
-        if (route->limit != NCHAT_LIMIT_WEBHOOK) {
+        if (route->limit != NCHAT_LIMIT_WEBHOOK
+            && route->limit != NCHAT_LIMIT_NONE)
+        {
             ctx->limit = route->limit;
         }
     }
