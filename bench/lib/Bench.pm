@@ -171,7 +171,13 @@ sub workers {
 
     my ($master) = slurp("$self->{home}/nginx.pid") =~ /(\d+)/ or return;
     return grep { slurp("/proc/$_/cmdline") =~ /worker process/ }
-        split ' ', slurp("/proc/$master/task/$master/children");
+        children($master);
+}
+
+sub children {
+    my ($pid) = @_;
+
+    return split ' ', slurp("/proc/$pid/task/$pid/children");
 }
 
 # file NAME, TEXT: written where everybody may read it.

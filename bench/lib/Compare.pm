@@ -8,13 +8,14 @@ use warnings;
 use Exporter 'import';
 
 use Measure qw(median spread);
+use Results 'busy';
 
 our @EXPORT_OK = qw(compare verdict comparison number ms);
 
 # compare ROUNDS, PAIR...: rounds of A B A B, and a row for each pair.
 #   { name, target, ours => sub, limit => sub, what => "the limit in words",
 #     rounds => "if not as many as the others",
-#     before => sub, after => sub: around all of the pair's rounds }
+#     before => sub: before the first round }
 sub compare {
     my ($rounds, @pairs) = @_;
 
@@ -26,6 +27,7 @@ sub pair {
     my (@ours, @limit);
 
     $pair->{before}->() if $pair->{before};
+    my @busy = busy(0.5);
 
     for my $round (1 .. $rounds) {
         push @ours, $pair->{ours}->();
@@ -34,7 +36,7 @@ sub pair {
             number($ours[-1]{rate}), number($limit[-1]{rate});
     }
 
-    $pair->{after}->() if $pair->{after};
+    push @busy, busy(0.5);
 
     my @ratios = map { $ours[$_]{rate} / $limit[$_]{rate} } 0 .. $#ours;
 
@@ -44,19 +46,21 @@ sub pair {
         ours => median(map { $_->{rate} } @ours),
         limit => median(map { $_->{rate} } @limit),
         ratio => median(@ratios), spread => spread(@ratios),
+        busy => $busy[$busy[1] > $busy[0]],
         map { my $key = $_;
               ("ours_$key" => scalar median(map { $_->{$key} } @ours),
                "limit_$key" => scalar median(map { $_->{$key} } @limit))
-        } qw(p50 p99)
+        } qw(p50 p99 cpu)
     };
 }
 
 # The noise that makes a comparison worthless: half the distance of the
-# extremes is more than a quarter of the median.
+# extremes is more than a quarter of the median, or others used more than a
+# quarter of the machine right before or after.
 sub verdict {
     my ($row) = @_;
 
-    return 'too noisy' if $row->{spread} > 0.25;
+    return 'too noisy' if $row->{spread} > 0.25 || $row->{busy} > 25;
     return '' if !defined $row->{target};
     return $row->{ratio} >= $row->{target} ? 'met' : 'missed';
 }

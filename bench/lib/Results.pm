@@ -12,7 +12,7 @@ use File::Basename 'dirname';
 use POSIX 'strftime';
 use Time::HiRes 'sleep';
 
-our @EXPORT_OK = qw(table quiet section);
+our @EXPORT_OK = qw(table quiet busy section);
 
 my $file = abs_path(dirname(__FILE__) . '/..') . '/results.md';
 
@@ -93,6 +93,17 @@ sub quiet {
                         ? ' **Too noisy: nothing can be concluded.**' : ''),
                 $noisy);
     };
+}
+
+# busy SECONDS: how much of the machine's time is used, in per cent; while
+# nothing of ours is measured, by others.
+sub busy {
+    my ($seconds) = @_;
+
+    my $before = cpu();
+    sleep $seconds;
+
+    return share($before, cpu(), 'busy');
 }
 
 sub cpu {
