@@ -89,9 +89,13 @@ ok(ready($n), 'the store is ready');
 is($n->get('/api/upload')->json->{status}, 'available', 'and available');
 
 
-# From the beginning to the end.
+# From the beginning to the end, into a private channel.
 
-my $start = init();
+my $channel = $n->psql("INSERT INTO channels (name, type)
+                        VALUES ('board', 'private') RETURNING id");
+$n->psql("INSERT INTO channel_members VALUES ('$channel', '$user->{id}')");
+
+my $start = init(channelId => $channel);
 is($start->status, 201, 'an upload is announced');
 my ($id, $key, $url, $headers)
     = @{ $start->json }{qw(fileId key uploadUrl headers)};
