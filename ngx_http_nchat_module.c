@@ -13,6 +13,7 @@
 #include "nchat_directives.h"
 #include "nchat_files.h"
 #include "nchat_http.h"
+#include "nchat_log.h"
 #include "nchat_store.h"
 #include "nchat_sync.h"
 
@@ -207,7 +208,7 @@ static ngx_command_t  nchat_commands[] = {
 
 
 static ngx_http_module_t  nchat_module_ctx = {
-    NULL,                                  /* preconfiguration */
+    nchat_log_variables,                   /* preconfiguration */
     nchat_postconfiguration,               /* postconfiguration */
 
     nchat_create_main_conf,                /* create main configuration */

@@ -43,7 +43,6 @@ nchat_ctx_get(ngx_http_request_t *r)
 nchat_ctx_t *
 nchat_ctx_make(ngx_http_request_t *r)
 {
-    u_char              *p;
     nchat_ctx_t         *ctx;
     ngx_http_cleanup_t  *cln;
 
@@ -70,14 +69,9 @@ nchat_ctx_make(ngx_http_request_t *r)
     ctx->method = r->method;
     ctx->limit = NCHAT_LIMIT_DEFAULT;
 
-    /* the path of a request line that could not be read is unknown */
+    nchat_ctx_path(r, &ctx->uri);
 
-    ctx->uri = r->internal ? r->unparsed_uri : r->uri;
-
-    p = ngx_strlchr(ctx->uri.data, ctx->uri.data + ctx->uri.len, '?');
-    if (p) {
-        ctx->uri.len = p - ctx->uri.data;
-    }
+    /* what could not be read may well be the API's */
 
     ctx->api = (ctx->uri.len == 0 || nchat_ctx_is_api(&ctx->uri));
 
@@ -88,6 +82,49 @@ nchat_ctx_make(ngx_http_request_t *r)
     }
 
     return ctx;
+}
+
+
+/*
+ * An internal redirect puts another path in the place of the client's, which
+ * is then only in the request line, as it was written there.  nginx's parser
+ * wants a request, but nothing of it beyond what is set here.
+ */
+
+void
+nchat_ctx_path(ngx_http_request_t *r, ngx_str_t *path)
+{
+    ngx_http_request_t         line;
+    ngx_http_core_srv_conf_t  *cscf;
+
+    if (!r->internal) {
+        *path = r->uri;
+        return;
+    }
+
+    ngx_str_null(path);
+
+    if (r->unparsed_uri.len == 0) {
+        return;
+    }
+
+    ngx_memzero(&line, sizeof(ngx_http_request_t));
+
+    line.connection = r->connection;
+    line.empty_path_in_uri = r->empty_path_in_uri;
+    line.uri_start = r->unparsed_uri.data;
+    line.uri_end = line.uri_start + r->unparsed_uri.len;
+
+    line.uri.data = ngx_pnalloc(r->pool, r->unparsed_uri.len + 1);
+    if (line.uri.data == NULL) {
+        return;
+    }
+
+    cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
+
+    if (ngx_http_parse_complex_uri(&line, cscf->merge_slashes) == NGX_OK) {
+        *path = line.uri;
+    }
 }
 
 
@@ -106,6 +143,10 @@ static void
 nchat_ctx_cleanup(void *data)
 {
     nchat_ctx_t *ctx = data;
+
+    /* the logs come after the cleanups, and there is none to find it by */
+
+    ngx_http_set_ctx(ctx->request, ctx, ngx_http_nchat_module);
 
     if (ctx->op) {
         nchat_db_cancel(ctx->op);

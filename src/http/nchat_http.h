@@ -216,6 +216,12 @@ ngx_int_t nchat_content_handler(ngx_http_request_t *r);
 ngx_int_t nchat_error_handler(ngx_http_request_t *r);
 ngx_int_t nchat_log_handler(ngx_http_request_t *r);
 
+/*
+ * The path that the client asked for, as nginx understands it, whatever nginx
+ * made of it since.  Empty if there was none, or none that could be read.
+ */
+void nchat_ctx_path(ngx_http_request_t *r, ngx_str_t *path);
+
 /* The context, made if there is none yet; NULL if memory is short. */
 nchat_ctx_t *nchat_ctx_make(ngx_http_request_t *r);
 

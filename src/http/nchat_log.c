@@ -5,7 +5,45 @@
 
 static u_char *nchat_log_error(ngx_http_request_t *r, ngx_http_request_t *sr,
     u_char *buf, size_t len);
-static u_char *nchat_log_path(const ngx_str_t *uri, u_char *buf, size_t len);
+static void nchat_log_path(const ngx_str_t *uri, ngx_str_t *shown,
+    ngx_str_t *rest);
+static ngx_int_t nchat_log_path_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t nchat_log_id_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+
+
+/* A map of the same name, as earlier versions had one, takes its place. */
+
+static ngx_http_variable_t  nchat_log_vars[] = {
+
+    { ngx_string("nchat_log_path"), NULL, nchat_log_path_variable, 0,
+      NGX_HTTP_VAR_CHANGEABLE, 0 },
+
+    { ngx_string("nchat_request_id"), NULL, nchat_log_id_variable, 0,
+      NGX_HTTP_VAR_CHANGEABLE, 0 },
+
+      ngx_http_null_variable
+};
+
+
+ngx_int_t
+nchat_log_variables(ngx_conf_t *cf)
+{
+    ngx_http_variable_t  *var, *v;
+
+    for (v = nchat_log_vars; v->name.len; v++) {
+        var = ngx_http_add_variable(cf, &v->name, v->flags);
+        if (var == NULL) {
+            return NGX_ERROR;
+        }
+
+        var->get_handler = v->get_handler;
+        var->data = v->data;
+    }
+
+    return NGX_OK;
+}
 
 
 void
@@ -20,6 +58,7 @@ nchat_log_error(ngx_http_request_t *r, ngx_http_request_t *sr, u_char *buf,
     size_t len)
 {
     u_char                    *p;
+    ngx_str_t                  shown, rest;
     nchat_ctx_t               *ctx;
     ngx_http_core_srv_conf_t  *cscf;
 
@@ -34,63 +73,131 @@ nchat_log_error(ngx_http_request_t *r, ngx_http_request_t *sr, u_char *buf,
         return buf;
     }
 
-    p = ngx_snprintf(buf, len, ", request_id: %V, request: \"%V ",
-                     &ctx->request_id, &r->method_name);
-    len -= p - buf;
-    buf = p;
+    nchat_log_path(&ctx->uri, &shown, &rest);
 
-    p = nchat_log_path(&ctx->uri, buf, len);
-    len -= p - buf;
-    buf = p;
-
-    return ngx_snprintf(buf, len, "\"");
+    return ngx_snprintf(buf, len, ", request_id: %V, request: \"%V %V%V\"",
+                        &ctx->request_id, &r->method_name, &shown, &rest);
 }
 
 
 /*
- * No arguments at all; of a webhook's path only the id, if it is one, also
- * where what comes before it is mistyped; of a signed upload or download the
- * arguments are the secret, and gone anyway.
+ * The beginning of a path that may be shown, and what stands for the rest of
+ * it.  No arguments at all; of a webhook's path only the id, if it is one,
+ * also where what comes before it is mistyped; of a signed upload or download
+ * the arguments are the secret, and gone anyway.
  */
 
-static u_char *
-nchat_log_path(const ngx_str_t *uri, u_char *buf, size_t len)
+static void
+nchat_log_path(const ngx_str_t *uri, ngx_str_t *shown, ngx_str_t *rest)
 {
-    u_char     *p;
-    ngx_str_t   path, id;
+    u_char     *p, *last;
+    ngx_str_t   id;
 
     static ngx_str_t  webhook = ngx_string("/webhook/");
 
-    path = *uri;
+    *shown = *uri;
+    ngx_str_null(rest);
 
-    p = ngx_strlchr(path.data, path.data + path.len, '?');
+    last = uri->data + uri->len;
+    p = ngx_strlchr(uri->data, last, '?');
+
     if (p) {
-        path.len = p - path.data;
+        last = p;
+        shown->len = last - uri->data;
     }
 
-    p = ngx_strlcasestrn(path.data, path.data + path.len, webhook.data,
-                         webhook.len - 1);
+    /* the search does not look at the length, and there may be no path */
 
-    if (p == NULL || p + webhook.len == path.data + path.len) {
-        return ngx_snprintf(buf, len, "%V", &path);
+    p = (shown->len < webhook.len)
+        ? NULL : ngx_strlcasestrn(uri->data, last, webhook.data,
+                                  webhook.len - 1);
+
+    if (p == NULL) {
+        return;
     }
 
-    id.data = p + webhook.len;
-    id.len = ngx_min(NCHAT_UUID_LEN,
-                     (size_t) (path.data + path.len - id.data));
+    p += webhook.len;
 
-    if (nchat_uuid_parse(&id, NULL) != NGX_OK) {
-        path.len = id.data - path.data;
-        return ngx_snprintf(buf, len, "%V***", &path);
+    id.data = p;
+    id.len = ngx_min(NCHAT_UUID_LEN, (size_t) (last - p));
+
+    if (nchat_uuid_parse(&id, NULL) == NGX_OK) {
+        p += id.len;
+
+        if (p < last && *p == '/') {
+            p++;
+        }
     }
 
-    p = id.data + id.len;
+    if (p < last) {
+        shown->len = p - uri->data;
+        ngx_str_set(rest, "***");
+    }
+}
 
-    if (p + 1 >= path.data + path.len) {
-        return ngx_snprintf(buf, len, "%V", &path);
+
+static ngx_int_t
+nchat_log_path_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+    uintptr_t data)
+{
+    ngx_str_t     uri, shown, rest;
+    nchat_ctx_t  *ctx;
+
+    ctx = nchat_ctx_get(r);
+
+    if (ctx) {
+        uri = ctx->uri;
+
+    } else {
+        nchat_ctx_path(r, &uri);
     }
 
-    path.len = p - path.data;
+    nchat_log_path(&uri, &shown, &rest);
 
-    return ngx_snprintf(buf, len, "%V/***", &path);
+    if (shown.len == 0) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    v->data = shown.data;
+
+    if (rest.len) {
+        v->data = ngx_pnalloc(r->pool, shown.len + rest.len);
+        if (v->data == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memcpy(ngx_cpymem(v->data, shown.data, shown.len), rest.data,
+                   rest.len);
+    }
+
+    v->len = shown.len + rest.len;
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+nchat_log_id_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+    uintptr_t data)
+{
+    nchat_ctx_t  *ctx;
+
+    ctx = nchat_ctx_get(r);
+
+    if (ctx == NULL) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    v->data = ctx->request_id.data;
+    v->len = ctx->request_id.len;
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+
+    return NGX_OK;
 }
