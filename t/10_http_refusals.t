@@ -143,6 +143,35 @@ for my $case ([ 'GET /api/health', 200 ], [ 'POST /api/nothing', 404 ],
     is($r && $r->header('connection'), 'close', "and the connection ends");
 }
 
+# A path may be written in many ways, and it is the API's all the same.
+
+for my $path ('//api/config', '/%61pi/config', '/x/../api/config',
+              '/./api//config', '/api%2Fconfig', 'http://h/%61pi/config') {
+    refused("a malformed Host at $path", 400, 'BAD_REQUEST',
+            head("GET $path HTTP/1.1", 'Host: a/b'));
+    refused("a header that is too large at $path", 400, 'BAD_REQUEST',
+            head("GET $path HTTP/1.1", @host, 'X-A: ' . 'a' x 40000));
+    my $r = refused("TRACE at $path", 405, 'METHOD_NOT_ALLOWED',
+                    head("TRACE $path HTTP/1.1", @host));
+    is($r->header('allow'), 'GET, HEAD, POST, PATCH, OPTIONS', 'with Allow');
+}
+
+# Conditions are no matter of answers that have nothing to compare with.
+
+for my $condition ('If-Match: "x"',
+                   'If-Unmodified-Since: Mon, 01 Jan 2024 00:00:00 GMT') {
+    my ($r) = $n->raw(head('GET /api/health HTTP/1.1', @host, $condition));
+    is_ok($r, "health with $condition");
+    my $body = encode_json({ map { $_ => $owner->{$_} } qw(email password) });
+    ($r) = $n->raw(head('POST /api/auth/signin HTTP/1.1', @host, $condition,
+                        'Content-Length: ' . length $body,
+                        'Content-Type: application/json') . $body);
+    is_ok($r, "what is done with $condition is not called refused");
+}
+
+$r = refused('a configuration that is another', 412, 'BAD_REQUEST',
+             head('GET /api/config HTTP/1.1', @host, 'If-Match: "x"'));
+
 # HTTP/0.9 has no headers and no status, just the answer.
 
 my $old = $n->connection;
@@ -177,6 +206,7 @@ is_error($n->http2('GET', '/api/he%00lth'), 400, 'BAD_REQUEST',
 for my $case ([ 404, 'GET / HTTP/1.1', @host ],
               [ 405, 'TRACE / HTTP/1.1', @host ],
               [ 400, 'GET / HTTP/1.1', 'Host: a/b' ],
+              [ 400, 'GET /x/%61pi/ HTTP/1.1', 'Host: a/b' ],
               [ 413, 'GET / HTTP/1.1', @host, 'Content-Length: 2000000' ])
 {
     my ($status, @head) = @$case;

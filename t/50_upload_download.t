@@ -93,8 +93,12 @@ $r = $n->get($path, headers => { 'If-Modified-Since' => $modified });
 is($r->status, 304, 'nor by its time');
 is($n->get($path, headers => { 'If-None-Match' => '"x"' })->status, 200,
    'another ETag');
-is($n->get($path, headers => { 'If-Match' => '"x"' })->status, 412,
-   'a condition that fails');
+for my $condition ([ 'If-Match' => '"x"' ], [ 'If-Unmodified-Since' =>
+                    'Mon, 01 Jan 2024 00:00:00 GMT' ]) {
+    $r = $n->get($path, headers => { @$condition });
+    is_error($r, 412, 'BAD_REQUEST', "$condition->[0] that fails");
+    like($r->json->{error}, qr/\Q$condition->[0]\E/, 'it says so');
+}
 
 $r = $n->get($path, headers => { Range => 'bytes=10-19' });
 is($r->status, 206, 'a range');

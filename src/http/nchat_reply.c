@@ -57,6 +57,8 @@ static nchat_status_row_t  nchat_statuses[] = {
     { 403, NCHAT_E_FORBIDDEN, "Access is forbidden" },
     { 404, NCHAT_E_NOT_FOUND, "There is nothing at this path" },
     { 405, NCHAT_E_METHOD, "This method is not allowed here" },
+    { 412, NCHAT_E_BAD_REQUEST,
+      "If-Match or If-Unmodified-Since does not hold" },
     { 413, NCHAT_E_TOO_LARGE, "The request body is too large" },
     { 414, NCHAT_E_BAD_REQUEST, "The request line is too long" },
     { 415, NCHAT_E_MEDIA_TYPE, "This media type is not supported" },
@@ -280,6 +282,18 @@ nchat_reply_send(nchat_ctx_t *ctx, ngx_uint_t status, ngx_str_t *parts,
     r->headers_out.status = status;
     r->headers_out.content_length_n = len;
     r->err_status = 0;
+
+    /*
+     * nginx compares If-Match and its like with the answer: what has been done
+     * must not be called refused then, and what has no ETag changes all the
+     * time (RFC 9110, sections 13.1.1 and 13.2.1).
+     */
+
+    if (r->headers_out.etag == NULL
+        || !(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD)))
+    {
+        r->disable_not_modified = 1;
+    }
 
     if (len == 0) {
         r->header_only = 1;
