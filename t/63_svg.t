@@ -70,6 +70,10 @@ for my $case (
     is_error($r, 400, 'VALIDATION_ERROR', "refused: $case->[0]");
     like($r->json->{error}, qr/^Validation failed: svg is refused in line $case->[1]: .*\Q$case->[2]\E/, 'why and where');
 }
+is(save('bad.svg', svg('<script/>'))->json->{error},
+   'Validation failed: svg is refused in line 1: the element "script" is not allowed', 'a sentence');
+is(save('bad.svg', svg('<use href="x"/>'))->json->{error},
+   'Validation failed: svg is refused in line 1: the attribute "href" may only point to "#id"', 'of an attribute');
 $r = save('bad.svg', '<!DOCTYPE svg [<!ENTITY x SYSTEM "file:///etc/passwd">]>' . svg('&x;'));
 is_error($r, 400, 'VALIDATION_ERROR', 'a document type');
 unlike($r->body, qr/root:/, 'nothing of the file');

@@ -488,7 +488,7 @@ nchat_svg_refuse(nchat_svg_t *ctx, const char *what, const char *name,
     shown.len = ngx_min(ngx_strlen(name), NCHAT_SVG_SHOWN_MAX);
 
     text.data = buf;
-    text.len = ngx_snprintf(buf, NCHAT_SVG_REASON_MAX, "%s \"%V\": %s", what,
+    text.len = ngx_snprintf(buf, NCHAT_SVG_REASON_MAX, "%s \"%V\" %s", what,
                             &shown, why)
                - buf;
 

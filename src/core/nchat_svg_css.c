@@ -46,7 +46,7 @@ nchat_svg_css(u_char *p, u_char *last, ngx_uint_t sheet)
         switch (*p) {
 
         case '\\':
-            return "CSS escapes are not allowed";
+            return "has a CSS escape, and none is allowed";
 
         case '@':
             if (!sheet) {
@@ -61,7 +61,7 @@ nchat_svg_css(u_char *p, u_char *last, ngx_uint_t sheet)
             }
 
             if (i == sizeof(nchat_svg_css_rules) / sizeof(char *)) {
-                return "this CSS at-rule is not allowed";
+                return "has a CSS at-rule that is not allowed";
             }
 
             break;
@@ -81,7 +81,7 @@ nchat_svg_css(u_char *p, u_char *last, ngx_uint_t sheet)
             for (i = 0; i < sizeof(nchat_svg_css_words) / sizeof(char *); i++)
             {
                 if (nchat_svg_begins(p, last, nchat_svg_css_words[i])) {
-                    return "CSS that loads or runs something is not allowed";
+                    return "has CSS that loads or runs something";
                 }
             }
         }
@@ -109,7 +109,7 @@ nchat_svg_css_url(u_char *p, u_char *last)
     }
 
     if (p == last || *p++ != '#') {
-        return "url() may only point to \"#id\"";
+        return "has a url() that does not point to \"#id\"";
     }
 
     for ( /* void */ ; p < last; p++) {
@@ -123,7 +123,7 @@ nchat_svg_css_url(u_char *p, u_char *last)
     }
 
     if (quote && (p == last || *p++ != quote)) {
-        return "url() may only point to \"#id\"";
+        return "has a url() that does not point to \"#id\"";
     }
 
     while (p < last && *p <= ' ') {
@@ -131,7 +131,7 @@ nchat_svg_css_url(u_char *p, u_char *last)
     }
 
     if (p == last || *p != ')') {
-        return "url() may only point to \"#id\"";
+        return "has a url() that does not point to \"#id\"";
     }
 
     return NULL;
@@ -153,7 +153,7 @@ nchat_svg_href(u_char *p, u_char *last, ngx_uint_t image)
     }
 
     if (!image) {
-        return "a reference may only point to \"#id\"";
+        return "may only point to \"#id\"";
     }
 
     n = sizeof(nchat_svg_images) / sizeof(char *);
@@ -165,8 +165,8 @@ nchat_svg_href(u_char *p, u_char *last, ngx_uint_t image)
     }
 
     if (i == n) {
-        return "an image may only be \"#id\" or a data: URL of PNG, JPEG, "
-               "GIF or WebP in base64";
+        return "may only be \"#id\" or a data: URL of PNG, JPEG, GIF or WebP "
+               "in base64";
     }
 
     for (p += ngx_strlen(nchat_svg_images[i]); p < last; p++) {
@@ -175,7 +175,7 @@ nchat_svg_href(u_char *p, u_char *last, ngx_uint_t image)
         if (!((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z')
               || c == '+' || c == '/' || c == '=' || c <= ' '))
         {
-            return "the base64 text of an image is not valid";
+            return "has base64 text that is not valid";
         }
     }
 

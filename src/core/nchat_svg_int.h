@@ -31,7 +31,8 @@ ngx_uint_t nchat_svg_inert_namespace(const char *uri);
 /*
  * Looks for what reaches out of the image in CSS: in the value of an attribute,
  * or with "sheet" in a style sheet or style attribute, which may hold rules.
- * NULL, or a static sentence.
+ * NULL, or static text that says what is wrong with the attribute or element
+ * and follows its name: "may only...".
  */
 const char *nchat_svg_css(u_char *p, u_char *last, ngx_uint_t sheet);
 

@@ -245,6 +245,8 @@ test_bad(void)
            && err.line == bad[i].line && nchat_utf8_valid(&err.reason),
            "bad %d: line %d: %s", (int) i, (int) err.line, reason);
 
+        ok(strstr(reason, "\": ") == NULL, "bad %d: is a sentence", (int) i);
+
         ngx_destroy_pool(pool);
     }
 }
