@@ -180,6 +180,20 @@ bench_json(ngx_pool_t *pool)
         expect(nchat_json_dump(mine, json, 0, &dumped));
         ngx_destroy_pool(mine);
     });
+
+    json = json_array();
+
+    for (int i = 0; i < 65000; i++) {
+        json_array_append_new(json, json_real(1795393344 + i / 1e6));
+    }
+
+    measure("nchat_json_dump(), 65,000 times with microseconds", 1, {
+        mine = ngx_create_pool(1024, NULL);
+        expect(nchat_json_dump(mine, json, 0, &dumped));
+        ngx_destroy_pool(mine);
+    });
+
+    json_decref(json);
 }
 
 
