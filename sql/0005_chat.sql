@@ -437,7 +437,7 @@ BEGIN
                     ~* '"image/|\.(png|jpe?g|gif|webp|bmp|tiff?|svg)["?]'),
         NEW.pinned);
 
-    IF NEW.created_at <> now() THEN
+    IF NEW.created_at < now() THEN
         PERFORM nchat_search_floor_lower('messages', v_seconds);
     END IF;
 

@@ -203,7 +203,8 @@ $$;
 -- channel), 400 VALIDATION_ERROR (content, key), 409 CONFLICT (key used with
 -- another body).
 --
--- With a key it may wait for another delivery with the same key to end.
+-- With a key it may wait for another delivery with the same key to end.  Several
+-- deliveries may share a transaction, so times are the statement's.
 
 CREATE FUNCTION nchat_webhook_deliver(
     p_id uuid, p_token_hash text, p_signed boolean, p_content text,
@@ -218,6 +219,7 @@ DECLARE
     c      record;
     k      webhook_keys;
     v_new  uuid := gen_random_uuid();
+    v_at   timestamptz := statement_timestamp();
 BEGIN
     repeated := false;
 
@@ -274,9 +276,9 @@ BEGIN
     IF status IS NULL THEN
         INSERT INTO messages
             (id, channel_id, webhook_id, content, author_name, author_avatar,
-             embeds, attachments, in_public)
+             embeds, attachments, in_public, created_at)
         VALUES (v_new, c.channel_id, p_id, p_content, p_username, p_avatar_url,
-                p_embeds, p_attachments, c.in_public);
+                p_embeds, p_attachments, c.in_public, v_at);
         status := 200;
     END IF;
 
@@ -289,12 +291,12 @@ BEGIN
 
     IF c.known THEN
         INSERT INTO webhook_deliveries
-            (webhook_id, outcome, http_status, error, message_id, ip,
-             request_id, idempotency_key, body_hash)
+            (webhook_id, outcome, created_at, http_status, error, message_id,
+             ip, request_id, idempotency_key, body_hash)
         VALUES (p_id,
                 CASE WHEN repeated THEN 'repeated'
                      WHEN status = 200 THEN 'delivered' ELSE 'refused' END,
-                status, c.error, message_id, p_ip,
+                v_at, status, c.error, message_id, p_ip,
                 p_request_id, p_idempotency_key, p_body_hash);
     END IF;
 END
@@ -335,9 +337,10 @@ BEGIN
 
     IF c.known THEN
         INSERT INTO webhook_deliveries
-            (webhook_id, outcome, http_status, error, ip, request_id)
-        VALUES (p_id, 'refused', status, left(c.error, 200), p_ip,
-                p_request_id);
+            (webhook_id, outcome, created_at, http_status, error, ip,
+             request_id)
+        VALUES (p_id, 'refused', statement_timestamp(), status,
+                left(c.error, 200), p_ip, p_request_id);
     END IF;
 END
 $$;

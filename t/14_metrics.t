@@ -83,7 +83,7 @@ ok(exists $before->{$_}, $_)
         map({ "nchat_db_connections{lane=\"fast\",state=\"$_\"}" }
             qw(ready connecting down)),
         map({ ("nchat_db_inflight{lane=\"$_\"}",
-               "nchat_db_waiting{lane=\"$_\"}") } qw(fast lock slow)),
+               "nchat_db_waiting{lane=\"$_\"}") } qw(fast batch lock slow)),
         'nchat_db_connects_total', 'nchat_db_lost_total',
         'nchat_db_refused_total{reason="queue"}',
         'nchat_cache_total{cache="config",result="hit"}',
@@ -134,8 +134,8 @@ more('nchat_signins_total{outcome="limited"}', 1);
 more('nchat_http_request_duration_seconds_count{endpoint="/api/health",'
      . 'method="GET"}', 121);
 more('nchat_cache_total{cache="config",result="hit"}', 60);
-is($after->{'nchat_db_connections{lane="fast",state="ready"}'}, 12,
-   'connections of all workers: 3 times 4');
+is($after->{'nchat_db_connections{lane="fast",state="ready"}'}, 9,
+   'connections of all workers: 3 times 3');
 is($after->{'nchat_db_connections{lane="listen",state="ready"}'}, 1,
    'and one that listens');
 

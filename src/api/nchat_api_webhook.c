@@ -55,7 +55,7 @@ static ngx_str_t nchat_webhook_bool(ngx_uint_t value);
 
 static nchat_stmt_t  nchat_webhook_deliver_stmt = {
     "nchat_webhook_deliver", nchat_webhook_deliver_sql, NCHAT_WEBHOOK_ARGS,
-    NCHAT_LANE_FAST, 0, 0, 0
+    NCHAT_LANE_BATCH, 0, 0, 0
 };
 
 /* with an idempotency key it waits for its twin */
@@ -70,7 +70,7 @@ static nchat_stmt_t  nchat_webhook_failed_stmt = {
     "SELECT d.status, d.body, " nchat_webhook_right
     " FROM nchat_webhook_failed($1::uuid, $2, $3::bool, $4::int, $5, $6, $7,"
     " $8) d",
-    8, NCHAT_LANE_FAST, 0, 0, 0
+    8, NCHAT_LANE_BATCH, 0, 0, 0
 };
 
 static nchat_stmt_t  nchat_webhook_get_stmt = {

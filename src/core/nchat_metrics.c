@@ -49,7 +49,7 @@ static const char  *nchat_bound_names[NCHAT_METRICS_BUCKETS] = {
 };
 
 static const char  *nchat_lane_labels[NCHAT_METRICS_LANES] = {
-    "fast", "lock", "slow", "replica", "listen"
+    "fast", "batch", "lock", "slow", "replica", "listen"
 };
 
 

@@ -15,7 +15,7 @@
 #define NCHAT_METRICS_ROUTES   64      /* the route table's bound */
 #define NCHAT_METRICS_BUCKETS  14      /* the last one is +Inf */
 #define NCHAT_METRICS_WORKERS  256
-#define NCHAT_METRICS_LANES    5
+#define NCHAT_METRICS_LANES    6
 
 
 typedef struct {

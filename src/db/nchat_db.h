@@ -4,7 +4,8 @@
  * Every worker has its own pool, made of lanes.  A lane is a few connections
  * for statements of one kind, a bounded queue in front of them, and time
  * limits.  All connections speak libpq's pipeline mode, with one sync behind
- * every statement, so that a failure stays alone.
+ * every statement, so that a failure stays alone; in the batch lane what waits
+ * together shares a sync, and so a transaction and its commit.
  *
  * An operation (nchat_db_op_t) is one execution of one statement.  It has its
  * own memory and outlives the request that asked for it: whoever waits for it
@@ -25,6 +26,7 @@
 
 typedef enum {
     NCHAT_LANE_FAST = 0,      /* many statements in flight per connection */
+    NCHAT_LANE_BATCH,         /* only inserts: several share a transaction */
     NCHAT_LANE_LOCK,          /* may wait for a row or advisory lock */
     NCHAT_LANE_SLOW,          /* search, lists, exports */
     NCHAT_LANE_REPLICA,       /* slow, read-only, on nchat_postgres_read */
@@ -89,8 +91,9 @@ struct nchat_db_op_s {
     ngx_event_t         timer;      /* see nchat_db_limit */
 
     unsigned            waiting:1;
-    unsigned            preparing:1;
-    unsigned            retried:1;
+    unsigned            commands:2; /* not ended yet: prepare, execute */
+    unsigned            joined:1;   /* with the next one in flight */
+    unsigned            retried:1;  /* and never joined again */
     unsigned            cancelled:1;
 };
 

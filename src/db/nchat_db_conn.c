@@ -1,5 +1,5 @@
 /*
- * One connection: connecting, sending, closing.
+ * One connection: connecting, closing.
  *
  * libpq owns its socket and may replace it by another one with the same number
  * while it connects, so nginx never sees that descriptor.  It watches a copy
@@ -320,60 +320,6 @@ nchat_db_conn_setup_done(nchat_db_op_t *op)
 }
 
 
-void
-nchat_db_conn_send(nchat_db_conn_t *conn, nchat_db_op_t *op)
-{
-    uint64_t       bit, *word;
-    nchat_stmt_t  *stmt;
-
-    stmt = op->stmt;
-
-    op->waiting = 0;
-    op->started = nchat_monotonic_us();
-    op->deadline = ngx_current_msec + conn->lane->timeout + NCHAT_DB_GRACE;
-
-    ngx_queue_insert_tail(&conn->inflight, &op->queue);
-    nchat_db_conn_inflight(conn, 1);
-
-    if (op->copy) {
-        nchat_db_copy_begin(conn, op);
-        return;
-    }
-
-    word = &conn->prepared[stmt->index / 64];
-    bit = (uint64_t) 1 << (stmt->index % 64);
-
-    op->preparing = (*word & bit) == 0;
-
-    if (op->preparing) {
-        if (PQsendPrepare(conn->pg, stmt->name, stmt->sql, 0, NULL) != 1) {
-            goto failed;
-        }
-
-        *word |= bit;
-    }
-
-    if (PQsendQueryPrepared(conn->pg, stmt->name, (int) stmt->nparams,
-                            op->values, NULL, NULL, 0) != 1
-        || PQpipelineSync(conn->pg) != 1)
-    {
-        goto failed;
-    }
-
-    nchat_db_conn_timer(conn);
-    nchat_db_conn_flush(conn);
-
-    return;
-
-failed:
-
-    /* whoever called is still on the stack: let the event loop fail it */
-
-    conn->broken = 1;
-    ngx_post_event(conn->c->read, &ngx_posted_events);
-}
-
-
 /*
  * Watches over the oldest statement in flight.  Only this timer keeps a
  * leaving worker alive.
@@ -509,6 +455,7 @@ nchat_db_conn_close(nchat_db_conn_t *conn)
     pg = conn->pg;
     conn->pg = NULL;
     conn->copy = NULL;
+    conn->reading = NULL;
 
     nchat_db_conn_state(conn, NCHAT_CONN_DOWN);
 
@@ -537,18 +484,14 @@ nchat_db_conn_close(nchat_db_conn_t *conn)
             op->result = NULL;
         }
 
-        /* who has waited for long already must not wait as long again */
-
-        left = (ngx_msec_int_t) (op->deadline - ngx_current_msec);
-
         if (op->stmt->read && !op->retried && !op->cancelled
-            && !conn->lane->db->quit
-            && left > (ngx_msec_int_t) (conn->lane->timeout / 2))
+            && !conn->lane->db->quit && nchat_db_op_patient(op))
         {
             nchat_db_op_again(op);
             continue;
         }
 
+        left = (ngx_msec_int_t) (op->deadline - ngx_current_msec);
         status = left > 0 ? NCHAT_DB_DOWN : NCHAT_DB_TIMEOUT;
 
         nchat_db_op_done(op, status);

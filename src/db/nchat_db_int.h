@@ -18,6 +18,9 @@
 /* statements in flight on one connection of the fast lane */
 #define NCHAT_DB_DEPTH        64
 
+/* statements that share a transaction of the batch lane */
+#define NCHAT_DB_BATCH        32
+
 
 typedef struct nchat_conninfo_s  nchat_conninfo_t;
 typedef struct nchat_lane_s      nchat_lane_t;
@@ -39,6 +42,7 @@ struct nchat_db_conn_s {
 
     ngx_queue_t           inflight;
     ngx_uint_t            ninflight;
+    nchat_db_op_t        *reading;    /* whose results come next, or NULL */
 
     nchat_db_copy_t      *copy;       /* what it is taken by, or NULL */
 
@@ -59,13 +63,15 @@ struct nchat_lane_s {
 
     nchat_db_conn_t      *conns;
     ngx_uint_t            nconns;
-    ngx_uint_t            depth;
+    ngx_uint_t            depth;      /* in flight, before another goes */
+    ngx_uint_t            batch;      /* statements that go together */
     ngx_msec_t            timeout;
 
     ngx_queue_t           waiting;
     ngx_uint_t            nwaiting;
     ngx_uint_t            ncopies;    /* waiting and running */
     ngx_event_t           timer;      /* the head's deadline in the queue */
+    ngx_event_t           turn;       /* posted: the batch lane's run */
 
     unsigned              open:1;
     unsigned              down:1;     /* the last thing known: no server */
@@ -93,14 +99,17 @@ struct nchat_db_s {
 void nchat_db_conn_open(nchat_db_conn_t *conn);
 void nchat_db_conn_close(nchat_db_conn_t *conn);
 void nchat_db_conn_fail(nchat_db_conn_t *conn, const char *what);
-void nchat_db_conn_send(nchat_db_conn_t *conn, nchat_db_op_t *op);
 void nchat_db_conn_timer(nchat_db_conn_t *conn);
+
+/* nchat_db_send.c */
+
+void nchat_db_conn_send(nchat_db_conn_t *conn, nchat_db_op_t *op);
+void nchat_db_conn_write_handler(ngx_event_t *wev);
+void nchat_db_conn_flush(nchat_db_conn_t *conn);
 
 /* nchat_db_read.c */
 
 void nchat_db_conn_read_handler(ngx_event_t *rev);
-void nchat_db_conn_write_handler(ngx_event_t *wev);
-void nchat_db_conn_flush(nchat_db_conn_t *conn);
 nchat_db_status_e nchat_db_classify(nchat_db_conn_t *conn, nchat_db_op_t *op);
 
 /* nchat_db_copy.c */
@@ -111,13 +120,24 @@ void nchat_db_copy_drop(nchat_db_conn_t *conn);
 void nchat_db_copy_gone(nchat_db_copy_t *copy);
 ngx_uint_t nchat_db_copy_patience(nchat_db_copy_t *copy);
 
+/* nchat_db_lane.c */
+
+void nchat_db_lane_init(nchat_lane_t *lane);
+void nchat_db_lane_run(nchat_lane_t *lane);
+void nchat_db_lane_refuse(nchat_lane_t *lane, nchat_db_status_e status);
+void nchat_db_lane_timer(nchat_lane_t *lane);
+
 /* nchat_db_pool.c */
 
-void nchat_db_lane_run(nchat_lane_t *lane);
 void nchat_db_lane_up(nchat_lane_t *lane);
 void nchat_db_lane_down(nchat_lane_t *lane);
 void nchat_db_op_done(nchat_db_op_t *op, nchat_db_status_e status);
 void nchat_db_op_again(nchat_db_op_t *op);
+
+/* who has waited for long already must not wait as long again */
+#define nchat_db_op_patient(op)                                               \
+    ((ngx_msec_int_t) ((op)->deadline - ngx_current_msec)                     \
+     > (ngx_msec_int_t) ((op)->db->lanes[(op)->lane].timeout / 2))
 
 /* both keep the gauges as well */
 void nchat_db_conn_inflight(nchat_db_conn_t *conn, ngx_int_t change);

@@ -5,18 +5,13 @@
 
 static void nchat_db_lane_open(nchat_db_t *db, nchat_lane_e id,
     const char *name, nchat_conninfo_t *info);
-static nchat_db_conn_t *nchat_db_lane_pick(nchat_lane_t *lane,
-    nchat_db_op_t *op);
-static void nchat_db_lane_refuse(nchat_lane_t *lane, nchat_db_status_e status);
-static void nchat_db_lane_timer(nchat_lane_t *lane);
-static void nchat_db_lane_timer_handler(ngx_event_t *ev);
 static nchat_lane_t *nchat_db_lane_of(nchat_db_t *db, nchat_stmt_t *stmt);
 static void nchat_db_op_wait(nchat_lane_t *lane, nchat_db_op_t *op,
     ngx_uint_t first);
 
 
 static const char  *nchat_lane_names[] = {
-    "fast", "lock", "slow", "replica", "listen"
+    "fast", "batch", "lock", "slow", "replica", "listen"
 };
 
 
@@ -74,13 +69,10 @@ nchat_db_lane_open(nchat_db_t *db, nchat_lane_e id, const char *name,
     lane->info = info;
     lane->depth = (id == NCHAT_LANE_FAST || id == NCHAT_LANE_LISTEN)
                   ? NCHAT_DB_DEPTH : 1;
+    lane->batch = (id == NCHAT_LANE_BATCH) ? NCHAT_DB_BATCH : 1;
     lane->timeout = db->conf->timeout[id];
 
-    ngx_queue_init(&lane->waiting);
-
-    lane->timer.handler = nchat_db_lane_timer_handler;
-    lane->timer.data = lane;
-    lane->timer.log = db->log;
+    nchat_db_lane_init(lane);
 
     /* the listener's opens when this worker gets the lease */
 
@@ -116,6 +108,10 @@ nchat_db_close(nchat_db_t *db)
     for (i = 0; i < NCHAT_LANES; i++) {
         lane = &db->lanes[i];
         lane->open = 0;
+
+        if (lane->turn.posted) {
+            ngx_delete_posted_event(&lane->turn);
+        }
 
         for (n = 0; n < lane->nconns; n++) {
             nchat_db_conn_close(&lane->conns[n]);
@@ -274,67 +270,6 @@ nchat_db_op_done(nchat_db_op_t *op, nchat_db_status_e status)
 }
 
 
-/* Sends what waits, as far as there are connections that may take it. */
-
-void
-nchat_db_lane_run(nchat_lane_t *lane)
-{
-    ngx_queue_t      *q;
-    nchat_db_op_t    *op;
-    nchat_db_conn_t  *conn;
-
-    while (!ngx_queue_empty(&lane->waiting)) {
-
-        q = ngx_queue_head(&lane->waiting);
-        op = ngx_queue_data(q, nchat_db_op_t, queue);
-
-        conn = nchat_db_lane_pick(lane, op);
-        if (conn == NULL) {
-            break;
-        }
-
-        ngx_queue_remove(q);
-        lane->nwaiting--;
-
-        nchat_db_conn_send(conn, op);
-    }
-
-    nchat_db_lane_timer(lane);
-}
-
-
-/*
- * The connection with the fewest statements in flight: commits on one
- * connection follow each other, over several they share one flush.
- */
-
-static nchat_db_conn_t *
-nchat_db_lane_pick(nchat_lane_t *lane, nchat_db_op_t *op)
-{
-    ngx_uint_t        i;
-    nchat_db_conn_t  *conn, *best;
-
-    best = NULL;
-
-    for (i = 0; i < lane->nconns; i++) {
-        conn = &lane->conns[i];
-
-        if (conn->state != NCHAT_CONN_READY || conn->broken
-            || conn->ninflight >= lane->depth
-            || (op->copy && conn->busy))
-        {
-            continue;
-        }
-
-        if (best == NULL || conn->ninflight < best->ninflight) {
-            best = conn;
-        }
-    }
-
-    return best;
-}
-
-
 void
 nchat_db_lane_up(nchat_lane_t *lane)
 {
@@ -385,85 +320,10 @@ nchat_db_lane_down(nchat_lane_t *lane)
 }
 
 
-static void
-nchat_db_lane_refuse(nchat_lane_t *lane, nchat_db_status_e status)
-{
-    ngx_queue_t  *q;
-
-    while (!ngx_queue_empty(&lane->waiting)) {
-        q = ngx_queue_head(&lane->waiting);
-        ngx_queue_remove(q);
-        lane->nwaiting--;
-
-        nchat_db_op_done(ngx_queue_data(q, nchat_db_op_t, queue), status);
-    }
-
-    nchat_db_lane_timer(lane);
-}
-
-
-/* All wait for the same time, so the head is always the next to give up. */
-
-static void
-nchat_db_lane_timer(nchat_lane_t *lane)
-{
-    nchat_db_op_t   *op;
-    ngx_msec_int_t   left;
-
-    if (lane->db->gauges) {
-        lane->db->gauges->waiting[lane->id] = lane->nwaiting;
-    }
-
-    if (ngx_queue_empty(&lane->waiting)) {
-
-        if (lane->timer.timer_set) {
-            ngx_del_timer(&lane->timer);
-        }
-
-        return;
-    }
-
-    if (lane->timer.timer_set) {
-        return;
-    }
-
-    op = ngx_queue_data(ngx_queue_head(&lane->waiting), nchat_db_op_t, queue);
-
-    left = (ngx_msec_int_t) (op->queued + lane->db->conf->queue_timeout
-                             - ngx_current_msec);
-
-    ngx_add_timer(&lane->timer, ngx_max(left, 1));
-}
-
-
-static void
-nchat_db_lane_timer_handler(ngx_event_t *ev)
-{
-    nchat_lane_t  *lane = ev->data;
-
-    ngx_queue_t    *q;
-    nchat_db_op_t  *op;
-
-    while (!ngx_queue_empty(&lane->waiting)) {
-        q = ngx_queue_head(&lane->waiting);
-        op = ngx_queue_data(q, nchat_db_op_t, queue);
-
-        if (ngx_current_msec - op->queued < lane->db->conf->queue_timeout) {
-            break;
-        }
-
-        ngx_queue_remove(q);
-        lane->nwaiting--;
-
-        nchat_count(lane->db->metrics, NCHAT_M_DB_REFUSED_QUEUE);
-        nchat_db_op_done(op, NCHAT_DB_BUSY);
-    }
-
-    nchat_db_lane_timer(lane);
-}
-
-
-/* Stale reads prefer a replica; without one that answers, the primary. */
+/*
+ * Stale reads prefer a replica; without one that answers, the primary.  While
+ * the batch lane has lost its connections, the fast lane does its work.
+ */
 
 static nchat_lane_t *
 nchat_db_lane_of(nchat_db_t *db, nchat_stmt_t *stmt)
@@ -476,7 +336,13 @@ nchat_db_lane_of(nchat_db_t *db, nchat_stmt_t *stmt)
         return lane;
     }
 
-    return &db->lanes[stmt->lane];
+    lane = &db->lanes[stmt->lane];
+
+    if (stmt->lane == NCHAT_LANE_BATCH && lane->down) {
+        return &db->lanes[NCHAT_LANE_FAST];
+    }
+
+    return lane;
 }
 
 

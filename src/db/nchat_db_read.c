@@ -5,7 +5,11 @@
 
 static void nchat_db_conn_results(nchat_db_conn_t *conn);
 static void nchat_db_conn_result(nchat_db_conn_t *conn, PGresult *result);
+static void nchat_db_conn_ended(nchat_db_conn_t *conn);
 static void nchat_db_conn_finish(nchat_db_conn_t *conn);
+static void nchat_db_conn_finish_op(nchat_db_conn_t *conn, nchat_db_op_t *op);
+static ngx_uint_t nchat_db_batch_failed(nchat_db_conn_t *conn);
+static void nchat_db_batch_split(nchat_db_op_t *op);
 static void nchat_db_conn_notifies(nchat_db_conn_t *conn);
 static ngx_uint_t nchat_db_transient(const char *sqlstate);
 
@@ -91,52 +95,10 @@ done:
 }
 
 
-void
-nchat_db_conn_write_handler(ngx_event_t *wev)
-{
-    ngx_connection_t  *c = wev->data;
-
-    nchat_db_conn_flush(c->data);
-}
-
-
-/* Writes what libpq has buffered; waits for the socket where it must. */
-
-void
-nchat_db_conn_flush(nchat_db_conn_t *conn)
-{
-    int           rc;
-    ngx_event_t  *wev;
-
-    if (conn->broken) {
-        return;
-    }
-
-    wev = conn->c->write;
-    rc = PQflush(conn->pg);
-
-    if (rc == 1 && !wev->active) {
-        if (ngx_add_event(wev, NGX_WRITE_EVENT, NGX_LEVEL_EVENT) != NGX_OK) {
-            rc = -1;
-        }
-    }
-
-    if (rc == 0 && wev->active) {
-        if (ngx_del_event(wev, NGX_WRITE_EVENT, 0) != NGX_OK) {
-            rc = -1;
-        }
-    }
-
-    if (rc == -1) {
-        conn->broken = 1;
-        ngx_post_event(conn->c->read, &ngx_posted_events);
-    }
-}
-
-
 /*
  * In pipeline mode every command ends with NULL, and every sync is a result
- * of its own: [prepare, NULL,] rows, NULL, sync.
+ * of its own: [prepare, NULL,] rows, NULL, once for each that shares the sync,
+ * then the sync.
  */
 
 static void
@@ -160,6 +122,7 @@ nchat_db_conn_results(nchat_db_conn_t *conn)
                 return;
             }
 
+            nchat_db_conn_ended(conn);
             continue;
         }
 
@@ -182,15 +145,15 @@ nchat_db_conn_result(nchat_db_conn_t *conn, PGresult *result)
     uint64_t        bit;
     nchat_db_op_t  *op;
 
-    op = ngx_queue_data(ngx_queue_head(&conn->inflight), nchat_db_op_t, queue);
+    op = conn->reading;
+    bit = (uint64_t) 1 << (op->stmt->index % 64);
 
     switch (PQresultStatus(result)) {
 
     case PGRES_COMMAND_OK:
     case PGRES_TUPLES_OK:
 
-        if (op->preparing) {
-            op->preparing = 0;
+        if (op->commands == 2) {
             PQclear(result);
             return;
         }
@@ -198,6 +161,10 @@ nchat_db_conn_result(nchat_db_conn_t *conn, PGresult *result)
         break;
 
     case PGRES_PIPELINE_ABORTED:
+
+        if (op->commands == 2) {
+            conn->prepared[op->stmt->index / 64] &= ~bit;
+        }
 
         /* behind an error that we have */
 
@@ -210,8 +177,7 @@ nchat_db_conn_result(nchat_db_conn_t *conn, PGresult *result)
 
     default:
 
-        if (op->preparing) {
-            bit = (uint64_t) 1 << (op->stmt->index % 64);
+        if (op->commands == 2) {
             conn->prepared[op->stmt->index / 64] &= ~bit;
         }
     }
@@ -224,17 +190,65 @@ nchat_db_conn_result(nchat_db_conn_t *conn, PGresult *result)
 }
 
 
+/* Behind the last one's commands, what comes still (commit fails) is its. */
+
+static void
+nchat_db_conn_ended(nchat_db_conn_t *conn)
+{
+    nchat_db_op_t  *op;
+
+    op = conn->reading;
+
+    if (op->commands && --op->commands == 0 && op->joined) {
+        conn->reading = ngx_queue_data(ngx_queue_next(&op->queue),
+                                       nchat_db_op_t, queue);
+    }
+}
+
+
+/*
+ * A sync: what went before it is committed, or rolled back as a whole.  Then
+ * each of a batch runs again, by itself, so that a failure stays alone.
+ */
+
 static void
 nchat_db_conn_finish(nchat_db_conn_t *conn)
 {
-    nchat_db_op_t      *op;
-    nchat_db_status_e   status;
+    ngx_uint_t      joined, failed;
+    nchat_db_op_t  *op;
 
-    op = ngx_queue_data(ngx_queue_head(&conn->inflight), nchat_db_op_t, queue);
+    failed = nchat_db_batch_failed(conn);
 
-    ngx_queue_remove(&op->queue);
-    nchat_db_conn_inflight(conn, -1);
-    nchat_db_conn_timer(conn);
+    do {
+        op = ngx_queue_data(ngx_queue_head(&conn->inflight), nchat_db_op_t,
+                            queue);
+        joined = op->joined;
+
+        ngx_queue_remove(&op->queue);
+        nchat_db_conn_inflight(conn, -1);
+
+        if (!joined) {
+            conn->reading = ngx_queue_empty(&conn->inflight) ? NULL
+                            : ngx_queue_data(ngx_queue_head(&conn->inflight),
+                                             nchat_db_op_t, queue);
+            nchat_db_conn_timer(conn);
+        }
+
+        if (!failed) {
+            nchat_db_conn_finish_op(conn, op);
+
+        } else {
+            nchat_db_batch_split(op);
+        }
+
+    } while (joined);
+}
+
+
+static void
+nchat_db_conn_finish_op(nchat_db_conn_t *conn, nchat_db_op_t *op)
+{
+    nchat_db_status_e  status;
 
     nchat_histogram_add(&conn->lane->db->metrics->queries[conn->lane->id],
                         nchat_monotonic_us() - op->started);
@@ -252,6 +266,57 @@ nchat_db_conn_finish(nchat_db_conn_t *conn)
     }
 
     nchat_db_op_done(op, status);
+}
+
+
+/* The oldest in flight share their sync, and one of them failed. */
+
+static ngx_uint_t
+nchat_db_batch_failed(nchat_db_conn_t *conn)
+{
+    ngx_queue_t    *q;
+    nchat_db_op_t  *op;
+
+    q = ngx_queue_head(&conn->inflight);
+    op = ngx_queue_data(q, nchat_db_op_t, queue);
+
+    if (!op->joined) {
+        return 0;
+    }
+
+    for ( ;; ) {
+        if (op->result == NULL
+            || PQresultStatus(op->result) != PGRES_TUPLES_OK)
+        {
+            ngx_log_error(NGX_LOG_NOTICE, conn->lane->db->log, 0,
+                          "nchat: a batch failed at statement %s (SQLSTATE "
+                          "%s): each of it runs again, by itself",
+                          op->stmt->name, nchat_db_sqlstate(op));
+            return 1;
+        }
+
+        if (!op->joined) {
+            return 0;
+        }
+
+        q = ngx_queue_next(q);
+        op = ngx_queue_data(q, nchat_db_op_t, queue);
+    }
+}
+
+
+static void
+nchat_db_batch_split(nchat_db_op_t *op)
+{
+    PQclear(op->result);
+    op->result = NULL;
+
+    if (!op->cancelled && nchat_db_op_patient(op)) {
+        nchat_db_op_again(op);
+
+    } else {
+        nchat_db_op_done(op, NCHAT_DB_TIMEOUT);
+    }
 }
 
 

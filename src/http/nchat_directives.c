@@ -108,6 +108,7 @@ nchat_directive_pool(ngx_conf_t *cf, ngx_command_t *cmd, void *data)
 
     const nchat_word_t  words[] = {
         { "fast", &conf->db_conf.connections[NCHAT_LANE_FAST], 0 },
+        { "batch", &conf->db_conf.connections[NCHAT_LANE_BATCH], 0 },
         { "lock", &conf->db_conf.connections[NCHAT_LANE_LOCK], 0 },
         { "slow", &conf->db_conf.connections[NCHAT_LANE_SLOW], 0 },
         { "queue", &conf->db_conf.queue, 0 },
@@ -127,6 +128,7 @@ nchat_directive_timeout(ngx_conf_t *cf, ngx_command_t *cmd, void *data)
         { "connect", &conf->db_conf.connect_timeout, 1 },
         { "queue", &conf->db_conf.queue_timeout, 1 },
         { "fast", &conf->db_conf.timeout[NCHAT_LANE_FAST], 1 },
+        { "batch", &conf->db_conf.timeout[NCHAT_LANE_BATCH], 1 },
         { "lock", &conf->db_conf.timeout[NCHAT_LANE_LOCK], 1 },
         { "slow", &conf->db_conf.timeout[NCHAT_LANE_SLOW], 1 },
         { NULL, NULL, 0 }
@@ -417,8 +419,10 @@ nchat_directives_init(ngx_conf_t *cf, nchat_main_conf_t *conf)
     ngx_uint_t        i;
     nchat_db_conf_t  *db;
 
-    static const ngx_uint_t  connections[] = { 4, 2, 2, 2, 1 };
-    static const ngx_msec_t  timeouts[] = { 5000, 10000, 15000, 15000, 5000 };
+    static const ngx_uint_t  connections[] = { 3, 1, 2, 2, 2, 1 };
+    static const ngx_msec_t  timeouts[] = {
+        5000, 5000, 10000, 15000, 15000, 5000
+    };
 
     db = &conf->db_conf;
 
