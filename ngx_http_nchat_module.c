@@ -424,6 +424,8 @@ nchat_postconfiguration(ngx_conf_t *cf)
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
 
+    nchat_route_init();
+
     for (i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++) {
         h = ngx_array_push(&cmcf->phases[handlers[i].phase].handlers);
         if (h == NULL) {

@@ -5,15 +5,15 @@
 
 #define route(path, method, access, limit, body, handler)                     \
     { ngx_string(path), NGX_HTTP_##method, NCHAT_##access,                    \
-      NCHAT_LIMIT_##limit, NCHAT_BODY_##body, handler, NULL, NULL }
+      NCHAT_LIMIT_##limit, NCHAT_BODY_##body, handler, NULL, NULL, 0 }
 
 #define route_early(path, method, access, limit, body, handler, early)        \
     { ngx_string(path), NGX_HTTP_##method, NCHAT_##access,                    \
-      NCHAT_LIMIT_##limit, NCHAT_BODY_##body, handler, NULL, early }
+      NCHAT_LIMIT_##limit, NCHAT_BODY_##body, handler, NULL, early, 0 }
 
 #define route_when(path, method, access, limit, body, handler, when)          \
     { ngx_string(path), NGX_HTTP_##method, NCHAT_##access,                    \
-      NCHAT_LIMIT_##limit, NCHAT_BODY_##body, handler, when, NULL }
+      NCHAT_LIMIT_##limit, NCHAT_BODY_##body, handler, when, NULL, 0 }
 
 
 nchat_route_t  nchat_routes[] = {

@@ -482,17 +482,17 @@ nchat_api_me(nchat_ctx_t *ctx)
         const char       *name;
         const ngx_str_t  *value;
     } rows[] = {
-        { "id", &claims->sub },
-        { "email", &claims->email },
-        { "username", &claims->username },
-        { "displayName", &claims->display_name },
-        { "role", &claims->role }
+        { "\"id\":\"", &claims->sub },
+        { "\"email\":\"", &claims->email },
+        { "\"username\":\"", &claims->username },
+        { "\"displayName\":\"", &claims->display_name },
+        { "\"role\":\"", &claims->role }
     };
 
     size = sizeof("\"user\":{\"status\":\"online\"}");
 
     for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        size += sizeof("\"\":\"\",") + ngx_strlen(rows[i].name)
+        size += ngx_strlen(rows[i].name) + sizeof("\",")
                 + nchat_json_escape_len(rows[i].value);
     }
 
@@ -508,7 +508,7 @@ nchat_api_me(nchat_ctx_t *ctx)
     for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 
         if (rows[i].value->len) {
-            p = ngx_sprintf(p, "\"%s\":\"", rows[i].name);
+            p = ngx_cpymem(p, rows[i].name, ngx_strlen(rows[i].name));
             p = nchat_json_escape(p, rows[i].value);
             *p++ = '"';
             *p++ = ',';

@@ -55,6 +55,9 @@ nchat_api_health(nchat_ctx_t *ctx)
     ngx_str_t             members, value;
     ngx_http_request_t   *r;
 
+    static const u_char  version[] = ",\"version\":\"" NCHAT_VERSION
+                                     "\",\"environment\":\"";
+
     r = ctx->request;
 
     p = ngx_pnalloc(r->pool, sizeof("\"status\":\"healthy\",\"timestamp\":"
@@ -71,10 +74,13 @@ nchat_api_health(nchat_ctx_t *ctx)
     p = ngx_cpymem(p, "\"status\":\"healthy\",\"timestamp\":\"",
                    sizeof("\"status\":\"healthy\",\"timestamp\":\"") - 1);
     p = nchat_time_format(p, nchat_health_now());
-    p = ngx_sprintf(p, "\",\"uptime\":%T,\"version\":\"" NCHAT_VERSION
-                    "\",\"environment\":\"%V\"",
-                    ngx_time() - (time_t) ctx->conf->metrics->started,
-                    &ctx->conf->environment);
+    p = ngx_cpymem(p, "\",\"uptime\":", sizeof("\",\"uptime\":") - 1);
+    p = ngx_sprintf(p, "%T",
+                    ngx_time() - (time_t) ctx->conf->metrics->started);
+    p = ngx_cpymem(p, version, sizeof(version) - 1);
+    p = ngx_cpymem(p, ctx->conf->environment.data,
+                   ctx->conf->environment.len);
+    *p++ = '"';
     members.len = p - members.data;
 
     us = nchat_monotonic_us() - ctx->started;

@@ -32,6 +32,7 @@ typedef struct {
 
 static ngx_int_t nchat_hmac(nchat_hmac_slot_t *slot, u_char *out,
     size_t size, const ngx_str_t *key, const ngx_str_t *data);
+static ngx_inline ngx_uint_t nchat_hex_digit(u_char c);
 static EVP_MAC_CTX *nchat_hmac_create(const char *digest,
     const ngx_str_t *key);
 
@@ -241,41 +242,44 @@ nchat_hex_encode(u_char *dst, const u_char *src, size_t len)
 ngx_int_t
 nchat_hex_decode(u_char *dst, size_t len, const ngx_str_t *text)
 {
-    size_t      i;
-    u_char      c;
-    ngx_uint_t  n;
+    u_char      *p, *last;
+    ngx_uint_t   high, low;
 
     if (text->len / 2 != len || text->len % 2) {
         return NGX_DECLINED;
     }
 
-    n = 0;
+    last = text->data + text->len;
 
-    for (i = 0; i < text->len; i++) {
-        c = text->data[i];
+    for (p = text->data; p < last; p += 2) {
+        high = nchat_hex_digit(p[0]);
+        low = nchat_hex_digit(p[1]);
 
-        if (c >= '0' && c <= '9') {
-            c -= '0';
-
-        } else {
-            c |= 0x20;
-
-            if (c < 'a' || c > 'f') {
-                return NGX_DECLINED;
-            }
-
-            c -= 'a' - 10;
+        if ((high | low) > 15) {
+            return NGX_DECLINED;
         }
 
-        n = (n << 4) | c;
-
-        if (i % 2) {
-            dst[i / 2] = (u_char) n;
-            n = 0;
-        }
+        *dst++ = (u_char) (high << 4 | low);
     }
 
     return NGX_OK;
+}
+
+
+/* More than 15: none. */
+
+static ngx_inline ngx_uint_t
+nchat_hex_digit(u_char c)
+{
+    /* plus one */
+
+    static const u_char  digits[256] = {
+        ['0'] = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
+        ['A'] = 11, 12, 13, 14, 15, 16,
+        ['a'] = 11, 12, 13, 14, 15, 16
+    };
+
+    return (ngx_uint_t) digits[c] - 1;
 }
 
 

@@ -10,6 +10,9 @@
 #define NCHAT_JSON_NUMBER    1000
 #define NCHAT_JSON_EXPONENT  5
 
+/* the same byte eight times */
+#define NCHAT_JSON_EACH(c)   (UINT64_C(0x0101010101010101) * (c))
+
 
 static ngx_int_t nchat_json_blank(const ngx_str_t *text, const char **why);
 static ngx_int_t nchat_json_bounds(const ngx_str_t *text, const char **why);
@@ -17,6 +20,7 @@ static u_char *nchat_json_skip_string(u_char *p, u_char *last);
 static u_char *nchat_json_skip_number(u_char *p, u_char *last);
 static const char *nchat_json_why(ngx_pool_t *pool, const json_error_t *error);
 static void nchat_json_cleanup(void *data);
+static ngx_inline size_t nchat_json_plain(u_char *p, u_char *last);
 static u_char *nchat_json_escape_control(u_char *dst, u_char c);
 
 
@@ -313,6 +317,39 @@ nchat_json_string(const json_t *object, const char *name, ngx_str_t *value)
 }
 
 
+/* How many bytes at the beginning are written as they are. */
+
+static ngx_inline size_t
+nchat_json_plain(u_char *p, u_char *last)
+{
+    u_char    *start;
+    uint64_t   word, special;
+
+    start = p;
+
+    for ( /* void */ ; last - p >= 8; p += 8) {
+        ngx_memcpy(&word, p, 8);
+
+        /* gives the high bit of bytes that are special */
+
+        special = word
+                  | (word - NCHAT_JSON_EACH(0x20))
+                  | ((word ^ NCHAT_JSON_EACH('"')) - NCHAT_JSON_EACH(1))
+                  | ((word ^ NCHAT_JSON_EACH('\\')) - NCHAT_JSON_EACH(1));
+
+        if (special & NCHAT_JSON_EACH(0x80)) {
+            break;
+        }
+    }
+
+    while (p < last && *p >= 0x20 && *p < 0x80 && *p != '"' && *p != '\\') {
+        p++;
+    }
+
+    return p - start;
+}
+
+
 size_t
 nchat_json_escape_len(const ngx_str_t *src)
 {
@@ -323,7 +360,14 @@ nchat_json_escape_len(const ngx_str_t *src)
     p = src->data;
     last = p + src->len;
 
-    while (p < last) {
+    for ( ;; ) {
+        n = nchat_json_plain(p, last);
+        len += n;
+        p += n;
+
+        if (p == last) {
+            break;
+        }
 
         if (*p < 0x80) {
 
@@ -362,7 +406,17 @@ nchat_json_escape(u_char *dst, const ngx_str_t *src)
     p = src->data;
     last = p + src->len;
 
-    while (p < last) {
+    for ( ;; ) {
+        n = nchat_json_plain(p, last);
+
+        if (n) {
+            dst = ngx_cpymem(dst, p, n);
+            p += n;
+        }
+
+        if (p == last) {
+            break;
+        }
 
         if (*p < 0x20) {
             dst = nchat_json_escape_control(dst, *p++);

@@ -28,34 +28,36 @@ nchat_uuid_v4(u_char out[NCHAT_UUID_LEN])
 ngx_int_t
 nchat_uuid_parse(const ngx_str_t *text, u_char bin[NCHAT_UUID_SIZE])
 {
-    size_t     i, n;
-    u_char     digits[2 * NCHAT_UUID_SIZE], scratch[NCHAT_UUID_SIZE];
-    ngx_str_t  hex;
+    u_char      *dst, scratch[NCHAT_UUID_SIZE];
+    ngx_str_t    hex;
+    ngx_uint_t   i;
+
+    static const size_t  groups[] = { 4, 2, 2, 2, 6 };       /* bytes */
 
     if (text->len != NCHAT_UUID_LEN) {
         return NGX_DECLINED;
     }
 
-    n = 0;
+    dst = bin ? bin : scratch;
+    hex.data = text->data;
 
-    for (i = 0; i < NCHAT_UUID_LEN; i++) {
+    for (i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
 
-        if (i == 8 || i == 13 || i == 18 || i == 23) {
-
-            if (text->data[i] != '-') {
-                return NGX_DECLINED;
-            }
-
-            continue;
+        if (i > 0 && *hex.data++ != '-') {
+            return NGX_DECLINED;
         }
 
-        digits[n++] = text->data[i];
+        hex.len = 2 * groups[i];
+
+        if (nchat_hex_decode(dst, groups[i], &hex) != NGX_OK) {
+            return NGX_DECLINED;
+        }
+
+        hex.data += hex.len;
+        dst += groups[i];
     }
 
-    hex.len = n;
-    hex.data = digits;
-
-    return nchat_hex_decode(bin ? bin : scratch, NCHAT_UUID_SIZE, &hex);
+    return NGX_OK;
 }
 
 

@@ -141,6 +141,7 @@ struct nchat_route_s {
     const char          *when;             /* only with this argument=value */
     nchat_early_pt       early;            /* before the body is read: NGX_OK,
                                             * or it has answered */
+    size_t               fixed;            /* of the path, before any {…} */
 };
 
 
@@ -239,6 +240,9 @@ nchat_live_t *nchat_ctx_live(nchat_ctx_t *ctx);
 
 extern nchat_route_t  nchat_routes[];
 extern ngx_uint_t     nchat_nroutes;
+
+/* Prepares the table, for the module's postconfiguration. */
+void nchat_route_init(void);
 
 /* Finds the route, or sets ctx->route to NULL. */
 void nchat_route_find(nchat_ctx_t *ctx);

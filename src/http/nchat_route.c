@@ -3,8 +3,8 @@
 #include "nchat_http.h"
 
 
-static ngx_uint_t nchat_route_match(const ngx_str_t *path, ngx_str_t *uri,
-    ngx_str_t params[2]);
+static ngx_uint_t nchat_route_match(const nchat_route_t *route,
+    ngx_str_t *uri, ngx_str_t params[2]);
 static ngx_uint_t nchat_route_when(ngx_http_request_t *r, const char *when);
 
 
@@ -24,6 +24,22 @@ static const nchat_method_t  nchat_methods[] = {
     { NGX_HTTP_OPTIONS, ngx_string("OPTIONS") },
     { 0, ngx_null_string }
 };
+
+
+void
+nchat_route_init(void)
+{
+    u_char         *p;
+    ngx_uint_t      i;
+    nchat_route_t  *route;
+
+    for (i = 0; i < nchat_nroutes; i++) {
+        route = &nchat_routes[i];
+        p = ngx_strlchr(route->path.data, route->path.data + route->path.len,
+                        '{');
+        route->fixed = p ? (size_t) (p - route->path.data) : route->path.len;
+    }
+}
 
 
 void
@@ -47,7 +63,7 @@ nchat_route_find(nchat_ctx_t *ctx)
     for (i = 0; i < nchat_nroutes; i++) {
         route = &nchat_routes[i];
 
-        if (!nchat_route_match(&route->path, &uri, ctx->params)) {
+        if (!nchat_route_match(route, &uri, ctx->params)) {
             continue;
         }
 
@@ -75,16 +91,29 @@ nchat_route_find(nchat_ctx_t *ctx)
 
 
 static ngx_uint_t
-nchat_route_match(const ngx_str_t *path, ngx_str_t *uri, ngx_str_t params[2])
+nchat_route_match(const nchat_route_t *route, ngx_str_t *uri,
+    ngx_str_t params[2])
 {
     size_t       tail;
     u_char      *p, *last, *u, *end;
     ngx_uint_t   n;
 
-    p = path->data;
-    last = p + path->len;
-    u = uri->data;
-    end = u + uri->len;
+    /* most are told apart by their length */
+
+    if ((route->fixed == route->path.len) ? uri->len != route->fixed
+                                          : uri->len < route->fixed)
+    {
+        return 0;
+    }
+
+    if (ngx_memcmp(uri->data, route->path.data, route->fixed) != 0) {
+        return 0;
+    }
+
+    p = route->path.data + route->fixed;
+    last = route->path.data + route->path.len;
+    u = uri->data + route->fixed;
+    end = uri->data + uri->len;
 
     for (n = 0; p < last; /* void */ ) {
 
@@ -187,7 +216,7 @@ nchat_route_allow(nchat_ctx_t *ctx)
     }
 
     for (i = 0; i < nchat_nroutes; i++) {
-        if (nchat_route_match(&nchat_routes[i].path, &uri, params)) {
+        if (nchat_route_match(&nchat_routes[i], &uri, params)) {
             methods |= nchat_routes[i].method;
         }
     }

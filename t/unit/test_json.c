@@ -446,6 +446,33 @@ test_escape(ngx_pool_t *pool)
     }
 
     ok(wrong == 0, "20000 random texts become JSON strings");
+
+    /* one character among others, at every place: it comes back */
+
+    wrong = 0;
+
+    for (i = 1; i < 128; i++) {
+        for (j = 0; j < 20; j++) {
+            in.data = bytes;
+            in.len = 20;
+            memset(bytes, 'a' + (int) j, in.len);
+            bytes[j] = i;
+
+            n = nchat_json_escape_len(&in);
+            quoted[0] = '"';
+            out.data = quoted;
+            out.len = nchat_json_escape(quoted + 1, &in) - quoted;
+            wrong += out.len != n + 1;
+            quoted[out.len++] = '"';
+
+            wrong += nchat_json_parse(pool, &out, NCHAT_JSON_ANY, &json, &why)
+                     != NGX_OK
+                     || json_string_length(json) != in.len
+                     || memcmp(json_string_value(json), bytes, in.len) != 0;
+        }
+    }
+
+    ok(wrong == 0, "every character at every place comes back");
 }
 
 
