@@ -247,7 +247,7 @@ $$;
 -- The keys of has: and is:, those that are keys.
 
 CREATE FUNCTION nchat_search_flags(p_flags text[]) RETURNS integer[]
-LANGUAGE sql IMMUTABLE
+LANGUAGE sql IMMUTABLE STRICT
 AS $$
     SELECT array_agg(nchat_key_flag(k.key))
       FROM (VALUES ('link', 2), ('file', 3), ('image', 4), ('pinned', 5))
@@ -262,8 +262,10 @@ $$;
 
 CREATE FUNCTION nchat_search_score(q nchat_query, p_names text, p_name text)
     RETURNS text
-LANGUAGE sql IMMUTABLE
+LANGUAGE plpgsql IMMUTABLE
 AS $$
+BEGIN
+    RETURN (
     SELECT coalesce('greatest(0.3, ' || string_agg(format(
                CASE WHEN $2 = ($1).names THEN
                    'CASE strpos(%2$s, %3$L) '
@@ -279,7 +281,8 @@ AS $$
                ELSE 'word_similarity(%1$L, x.search_name) / 2' END,
                p, $3, ' ' || p, ' ' || p || ' '), ', ') || ')::real',
            '0.5::real')
-      FROM unnest(($1).plain) AS p
+      FROM unnest(($1).plain) AS p);
+END
 $$;
 
 CREATE FUNCTION nchat_search_messages(
@@ -494,13 +497,16 @@ $$;
 -- unknown.
 
 CREATE FUNCTION nchat_search_types(p_types text, p_known text[]) RETURNS text[]
-LANGUAGE sql IMMUTABLE
+LANGUAGE plpgsql IMMUTABLE
 AS $$
+BEGIN
+    RETURN (
     SELECT CASE WHEN count(*) = 0 THEN $2
                 WHEN bool_and(coalesce(s.type = ANY ($2), false))
                 THEN array_agg(s.type ORDER BY s.n) END
       FROM (SELECT t.type #>> '{}' AS type, min(t.n) AS n
               FROM jsonb_array_elements(coalesce($1, '[]')::jsonb)
                    WITH ORDINALITY AS t(type, n)
-             GROUP BY 1) AS s
+             GROUP BY 1) AS s);
+END
 $$;

@@ -209,15 +209,18 @@ AS $$
                                lower(normalize($1, NFKC))) END
 $$;
 
--- nchat_search_render(): results as JSON objects, in the order given.
+-- nchat_search_render(): results as JSON objects, in the order given.  PL/pgSQL
+-- keeps the plan, which takes longer to make than to run.
 --
 --     p_hits    hits of one page
 --     p_signed  whether the caller may see emails
 
 CREATE FUNCTION nchat_search_render(p_hits nchat_hit[], q nchat_query,
                                     p_signed boolean) RETURNS text
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 AS $$
+BEGIN
+    RETURN (
     WITH hits AS (
         SELECT h.*, h.ordinality AS n FROM unnest($1) WITH ORDINALITY AS h
     ), items AS (
@@ -304,7 +307,8 @@ AS $$
     )
     SELECT coalesce(string_agg(json_strip_nulls(i.item)::text, ','
                                ORDER BY i.n), '')
-      FROM items i
+      FROM items i);
+END
 $$;
 
 
