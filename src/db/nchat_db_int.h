@@ -70,6 +70,8 @@ struct nchat_lane_s {
     ngx_queue_t           waiting;
     ngx_uint_t            nwaiting;
     ngx_uint_t            ncopies;    /* waiting and running */
+    int64_t               pace;       /* of late, microseconds a statement */
+    int64_t               npaced;     /* the statements that say so */
     ngx_event_t           timer;      /* the head's deadline in the queue */
     ngx_event_t           turn;       /* posted: the batch lane's run */
 

@@ -5,6 +5,7 @@
 
 static void nchat_db_lane_open(nchat_db_t *db, nchat_lane_e id,
     const char *name, nchat_conninfo_t *info);
+static ngx_uint_t nchat_db_lane_hopeless(nchat_lane_t *lane);
 static nchat_lane_t *nchat_db_lane_of(nchat_db_t *db, nchat_stmt_t *stmt);
 static void nchat_db_op_wait(nchat_lane_t *lane, nchat_db_op_t *op,
     ngx_uint_t first);
@@ -177,7 +178,7 @@ nchat_db_send(nchat_db_op_t *op)
         return;
     }
 
-    if (lane->nwaiting >= db->conf->queue) {
+    if (lane->nwaiting >= db->conf->queue || nchat_db_lane_hopeless(lane)) {
         nchat_count(db->metrics, NCHAT_M_DB_REFUSED_QUEUE);
         nchat_db_op_done(op, NCHAT_DB_BUSY);
         return;
@@ -317,6 +318,23 @@ nchat_db_lane_down(nchat_lane_t *lane)
 
     lane->down = 1;
     nchat_db_lane_refuse(lane, NCHAT_DB_DOWN);
+}
+
+
+/*
+ * At the pace of late, its turn would come when it has given up: better to say
+ * so at once.  Nobody is refused while nobody waits, so a bad time is forgotten.
+ */
+
+static ngx_uint_t
+nchat_db_lane_hopeless(nchat_lane_t *lane)
+{
+    uint64_t  slots;
+
+    slots = lane->nconns * ngx_max(lane->depth, lane->batch);
+
+    return lane->nwaiting * (uint64_t) lane->pace / slots
+           > (uint64_t) lane->db->conf->queue_timeout * 1000;
 }
 
 

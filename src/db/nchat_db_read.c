@@ -248,10 +248,19 @@ nchat_db_conn_finish(nchat_db_conn_t *conn)
 static void
 nchat_db_conn_finish_op(nchat_db_conn_t *conn, nchat_db_op_t *op)
 {
-    nchat_db_status_e  status;
+    int64_t             took;
+    nchat_lane_t       *lane;
+    nchat_db_status_e   status;
 
-    nchat_histogram_add(&conn->lane->db->metrics->queries[conn->lane->id],
-                        nchat_monotonic_us() - op->started);
+    lane = conn->lane;
+    took = (int64_t) (nchat_monotonic_us() - op->started);
+
+    nchat_histogram_add(&lane->db->metrics->queries[lane->id], took);
+
+    /* a moving mean, over some sixteen statements */
+
+    lane->npaced = ngx_min(lane->npaced + 1, 16);
+    lane->pace += (took - lane->pace) / lane->npaced;
 
     status = nchat_db_classify(conn, op);
 
