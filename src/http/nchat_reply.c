@@ -20,6 +20,8 @@ typedef struct {
 
 static void nchat_reply_send(nchat_ctx_t *ctx, ngx_uint_t status,
     ngx_str_t *parts, ngx_uint_t n, const char *type);
+static void nchat_reply_prepare(ngx_http_request_t *r, ngx_uint_t status,
+    size_t len, const char *type);
 static ngx_chain_t *nchat_reply_chain(ngx_http_request_t *r, ngx_str_t *parts,
     ngx_uint_t n, size_t *len);
 static ngx_int_t nchat_reply_status_headers(nchat_ctx_t *ctx,
@@ -279,6 +281,25 @@ nchat_reply_send(nchat_ctx_t *ctx, ngx_uint_t status, ngx_str_t *parts,
         return;
     }
 
+    nchat_reply_prepare(r, status, len, type);
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        ngx_http_finalize_request(r, rc);
+        return;
+    }
+
+    ngx_http_finalize_request(r, ngx_http_output_filter(r, out));
+}
+
+
+/* What nginx is to say of an answer of so many bytes. */
+
+static void
+nchat_reply_prepare(ngx_http_request_t *r, ngx_uint_t status, size_t len,
+    const char *type)
+{
     r->headers_out.status = status;
     r->headers_out.content_length_n = len;
     r->err_status = 0;
@@ -311,15 +332,6 @@ nchat_reply_send(nchat_ctx_t *ctx, ngx_uint_t status, ngx_str_t *parts,
 
         r->headers_out.content_type_len = sizeof("application/json") - 1;
     }
-
-    rc = ngx_http_send_header(r);
-
-    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
-        ngx_http_finalize_request(r, rc);
-        return;
-    }
-
-    ngx_http_finalize_request(r, ngx_http_output_filter(r, out));
 }
 
 
