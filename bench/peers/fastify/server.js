@@ -1,6 +1,7 @@
 // The peer of the benchmark: reading the configuration, delivering to a
 // webhook and signing in, written in the usual way on Fastify, on all cores.
-// The SQL functions are the module's own.
+// The SQL functions are the module's own.  With LOG, a file's name, every request
+// has its two lines there, as fastify's logger writes them, buffered.
 
 import cluster from 'node:cluster'
 import { createHash, randomUUID } from 'node:crypto'
@@ -9,8 +10,9 @@ import bcrypt from 'bcrypt'
 import Fastify from 'fastify'
 import jwt from 'jsonwebtoken'
 import pg from 'pg'
+import pino from 'pino'
 
-const { DATABASE_URL, PORT, JWT_SECRET, POOL } = process.env
+const { DATABASE_URL, PORT, JWT_SECRET, LOG, POOL } = process.env
 
 if (cluster.isPrimary) {
   for (let i = 0; i < availableParallelism(); i++) cluster.fork()
@@ -21,7 +23,9 @@ if (cluster.isPrimary) {
 
 async function serve() {
   const pool = new pg.Pool({ connectionString: DATABASE_URL, max: Number(POOL) })
-  const app = Fastify({ logger: false })
+  const app = Fastify(LOG
+    ? { loggerInstance: pino(pino.destination({ dest: LOG, minLength: 4096, sync: false })) }
+    : { logger: false })
   const config = await readConfig(pool)
 
   app.get('/api/config', async (request, reply) => {
