@@ -13,7 +13,8 @@ use NchatTest;
 use NchatTest::Chat;
 
 my $n = NchatTest->new(
-    workers => 1, http => 'nchat_postgres_timeout queue=5s batch=2s;');
+    workers => 1, http => 'nchat_postgres_pool batch=1;
+                            nchat_postgres_timeout queue=5s batch=2s;');
 my $hook = webhook($n, channel($n, 'deployments'), name => 'CI');
 
 # What Postgres itself refuses: at once, and only when it commits.

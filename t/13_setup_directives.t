@@ -153,7 +153,7 @@ right('a replica', more => 'nchat_postgres_read "host=127.0.0.1 port=5433";');
 
 # nchat_postgres_pool, nchat_postgres_timeout
 
-right('a pool', more => 'nchat_postgres_pool fast=8 lock=1 slow=1 queue=10;');
+right('a pool', more => 'nchat_postgres_pool fast=8 batch=2 lock=1 slow=1 queue=10;');
 wrong('unknown parameter "quick=1"', more => 'nchat_postgres_pool quick=1;');
 wrong('unknown parameter "fast"', more => 'nchat_postgres_pool fast;');
 wrong('"fast=' . quotemeta($_) . '" needs a number above zero',

@@ -134,8 +134,8 @@ more('nchat_signins_total{outcome="limited"}', 1);
 more('nchat_http_request_duration_seconds_count{endpoint="/api/health",'
      . 'method="GET"}', 121);
 more('nchat_cache_total{cache="config",result="hit"}', 60);
-is($after->{'nchat_db_connections{lane="fast",state="ready"}'}, 9,
-   'connections of all workers: 3 times 3');
+is($after->{'nchat_db_connections{lane="fast",state="ready"}'}, 6,
+   'connections of all workers: 3 times 2');
 is($after->{'nchat_db_connections{lane="listen",state="ready"}'}, 1,
    'and one that listens');
 

@@ -419,7 +419,7 @@ nchat_directives_init(ngx_conf_t *cf, nchat_main_conf_t *conf)
     ngx_uint_t        i;
     nchat_db_conf_t  *db;
 
-    static const ngx_uint_t  connections[] = { 3, 1, 2, 2, 2, 1 };
+    static const ngx_uint_t  connections[] = { 2, 2, 2, 2, 2, 1 };
     static const ngx_msec_t  timeouts[] = {
         5000, 5000, 10000, 15000, 15000, 5000
     };
