@@ -4,24 +4,10 @@
  */
 
 #include "nchat_store_local.h"
-#include "nchat_crypto.h"
-
-#include <openssl/core_names.h>
-#include <openssl/evp.h>
-#include <openssl/params.h>
 
 
-#define NCHAT_PUT_CHUNK   (256 * 1024)
-
-/*
- * An ETag is 128 bits of GMAC (NIST SP 800-38D) in hex, in quotes.  Its key is
- * no secret: the digest tells contents apart, it proves nothing.  It reads a
- * file five times as fast as SHA-256, which costs a third of the throughput.
- */
-#define NCHAT_PUT_DIGEST  16
-#define NCHAT_PUT_ETAG    (2 + 2 * NCHAT_PUT_DIGEST)
-#define NCHAT_PUT_KEY     "nchat file etag."
-#define NCHAT_PUT_IV      "nchat files."
+/* bytes, at most, that are reserved on the disk before they arrive */
+#define NCHAT_PUT_AHEAD  (8 * 1024 * 1024)
 
 
 /* The request's, in ctx->data. */
@@ -29,24 +15,14 @@
 typedef struct {
     nchat_file_t         file;
     ngx_str_t            path;
+    off_t                reserved;       /* on the disk, up to here */
+    nchat_digest_t      *digest;
 } nchat_put_t;
-
-/* The thread's. */
-
-typedef struct {
-    const nchat_mime_t  *mime;
-    int                  err;            /* errno, if something failed */
-    unsigned             agrees:1;
-    u_char               etag[NCHAT_PUT_ETAG];
-    char                 path[1];
-} nchat_put_task_t;
 
 
 static ngx_int_t nchat_put_headers(nchat_ctx_t *ctx, nchat_put_t *put);
-static void nchat_put_thread(void *data);
-static int nchat_put_digest(nchat_put_task_t *task, int fd, u_char *buf);
-static int nchat_put_read(nchat_put_task_t *task, int fd, u_char *buf,
-    EVP_MAC_CTX *mac);
+static void nchat_put_arriving(nchat_ctx_t *ctx);
+static void nchat_put_reserve(nchat_put_t *put, const ngx_temp_file_t *tf);
 static void nchat_put_checked(nchat_ctx_t *ctx, void *data);
 static ngx_int_t nchat_put_place(nchat_ctx_t *ctx, nchat_put_t *put,
     const char *from);
@@ -97,7 +73,17 @@ nchat_local_early(nchat_ctx_t *ctx)
         return NGX_DONE;
     }
 
+    put->digest = nchat_digest_make(ctx, &put->file);
+    if (put->digest == NULL) {
+        return NGX_DONE;
+    }
+
     ctx->data = put;
+    ctx->arriving = nchat_put_arriving;
+
+    /* that it is in a file is nothing to tell the operator */
+
+    ctx->request->request_body_file_log_level = 0;
 
     return NGX_OK;
 }
@@ -141,16 +127,63 @@ nchat_put_headers(nchat_ctx_t *ctx, nchat_put_t *put)
 }
 
 
+static void
+nchat_put_arriving(nchat_ctx_t *ctx)
+{
+    nchat_put_t *put = ctx->data;
+
+    ngx_temp_file_t  *tf;
+
+    tf = ctx->request->request_body->temp_file;
+
+    if (tf->offset < put->file.size) {
+        nchat_put_reserve(put, tf);
+        nchat_digest_ahead(put->digest, tf);
+    }
+}
+
+
+/*
+ * A write into reserved space costs ext4 half of what it costs to reserve
+ * block by block; reserving itself is as quick as one more write.  No more
+ * than what has arrived, so that a client that only announces a large file
+ * takes no space.
+ */
+
+static void
+nchat_put_reserve(nchat_put_t *put, const ngx_temp_file_t *tf)
+{
+    off_t  ahead, end, from;
+
+    ahead = ngx_min(tf->offset, NCHAT_PUT_AHEAD);
+    end = ngx_min(tf->offset + ahead, put->file.size);
+
+    if (put->reserved - tf->offset > ahead / 4 || end <= put->reserved) {
+        return;
+    }
+
+    from = ngx_max(tf->offset, put->reserved);
+    put->reserved = end;
+
+    if (fallocate(tf->file.fd, FALLOC_FL_KEEP_SIZE, from, end - from) == -1) {
+
+        /* there need not be such a thing; a full disk nginx will find */
+
+        put->reserved = put->file.size;
+    }
+}
+
+
 void
 nchat_local_receive(nchat_ctx_t *ctx)
 {
-    ngx_str_t                *name;
     nchat_put_t              *put;
-    nchat_put_task_t         *task;
     ngx_http_request_body_t  *rb;
 
     put = ctx->data;
     rb = ctx->request->request_body;
+
+    ctx->arriving = NULL;
 
     if (rb == NULL || rb->temp_file == NULL
         || rb->temp_file->offset != put->file.size)
@@ -160,149 +193,39 @@ nchat_local_receive(nchat_ctx_t *ctx)
         return;
     }
 
-    name = &rb->temp_file->file.name;
-
-    task = nchat_task_make(ctx, sizeof(nchat_put_task_t) + name->len);
-    if (task == NULL) {
-        return;
-    }
-
-    task->mime = put->file.mime;
-    ngx_memcpy(task->path, name->data, name->len);
-
-    nchat_task_post(ctx, task, nchat_put_thread, nchat_put_checked);
-}
-
-
-static void
-nchat_put_thread(void *data)
-{
-    nchat_put_task_t *task = data;
-
-    int      fd;
-    u_char  *buf;
-
-    fd = open(task->path, O_RDONLY|O_CLOEXEC);
-    buf = malloc(NCHAT_PUT_CHUNK);
-
-    if (fd == -1 || buf == NULL) {
-        task->err = fd == -1 ? errno : ENOMEM;
-
-    } else {
-        task->err = nchat_put_digest(task, fd, buf);
-    }
-
-    free(buf);
-
-    if (fd != -1) {
-        (void) close(fd);
-    }
-}
-
-
-/* 0, or an errno. */
-
-static int
-nchat_put_digest(nchat_put_task_t *task, int fd, u_char *buf)
-{
-    int           err;
-    size_t        len;
-    u_char        digest[NCHAT_PUT_DIGEST];
-    EVP_MAC      *gmac;
-    OSSL_PARAM    params[3];
-    EVP_MAC_CTX  *mac;
-
-    params[0] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_CIPHER,
-                                                 "AES-128-GCM", 0);
-    params[1] = OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_IV,
-                                                  NCHAT_PUT_IV,
-                                                  sizeof(NCHAT_PUT_IV) - 1);
-    params[2] = OSSL_PARAM_construct_end();
-
-    gmac = EVP_MAC_fetch(NULL, "GMAC", NULL);
-    mac = gmac ? EVP_MAC_CTX_new(gmac) : NULL;
-
-    if (mac == NULL
-        || !EVP_MAC_init(mac, (u_char *) NCHAT_PUT_KEY,
-                         sizeof(NCHAT_PUT_KEY) - 1, params))
-    {
-        err = ENOMEM;
-
-    } else {
-        err = nchat_put_read(task, fd, buf, mac);
-    }
-
-    if (err == 0 && !EVP_MAC_final(mac, digest, &len, sizeof(digest))) {
-        err = EIO;
-    }
-
-    EVP_MAC_CTX_free(mac);
-    EVP_MAC_free(gmac);
-
-    if (err == 0) {
-        task->etag[0] = '"';
-        *nchat_hex_encode(task->etag + 1, digest, NCHAT_PUT_DIGEST) = '"';
-    }
-
-    return err;
-}
-
-
-static int
-nchat_put_read(nchat_put_task_t *task, int fd, u_char *buf, EVP_MAC_CTX *mac)
-{
-    off_t    at;
-    ssize_t  n;
-
-    for (at = 0; /* void */ ; at += n) {
-        n = pread(fd, buf, NCHAT_PUT_CHUNK, at);
-
-        if (n <= 0) {
-            return (n == -1) ? errno : 0;
-        }
-
-        if (at == 0) {
-            task->agrees = nchat_mime_agrees(task->mime, buf,
-                                             ngx_min(n, NCHAT_MIME_HEAD));
-            if (!task->agrees) {
-                return 0;
-            }
-        }
-
-        if (!EVP_MAC_update(mac, buf, n)) {
-            return EIO;
-        }
-    }
+    nchat_digest_finish(ctx, put->digest, rb->temp_file, nchat_put_checked);
 }
 
 
 static void
 nchat_put_checked(nchat_ctx_t *ctx, void *data)
 {
-    nchat_put_task_t *task = data;
+    nchat_digest_t *digest = data;
 
     ngx_str_t     etag;
+    ngx_file_t   *from;
     nchat_put_t  *put;
 
     put = ctx->data;
+    from = &ctx->request->request_body->temp_file->file;
 
-    if (task->err) {
-        ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, task->err,
-                      "nchat: cannot read the body in \"%s\"", task->path);
+    if (digest->err) {
+        ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, digest->err,
+                      "nchat: cannot read the body in \"%V\"", &from->name);
         nchat_reply_status(ctx, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
 
-    if (!task->agrees) {
+    if (digest->other) {
         nchat_reply_error(ctx, NCHAT_E_FILE_TYPE,
                           "The file is not of the type that was announced");
         return;
     }
 
-    etag.data = task->etag;
-    etag.len = NCHAT_PUT_ETAG;
+    etag.data = digest->etag;
+    etag.len = NCHAT_DIGEST_ETAG;
 
-    put->file.etag.len = NCHAT_PUT_ETAG;
+    put->file.etag.len = NCHAT_DIGEST_ETAG;
     put->file.etag.data = ngx_pstrdup(ctx->request->pool, &etag);
 
     if (put->file.etag.data == NULL) {
@@ -310,7 +233,7 @@ nchat_put_checked(nchat_ctx_t *ctx, void *data)
         return;
     }
 
-    if (nchat_put_place(ctx, put, task->path) == NGX_OK) {
+    if (nchat_put_place(ctx, put, (char *) from->name.data) == NGX_OK) {
         nchat_put_record(ctx, put);
     }
 }
@@ -462,7 +385,7 @@ nchat_put_reply(nchat_ctx_t *ctx, nchat_put_t *put)
     members.data = ngx_pnalloc(r->pool, sizeof("\"fileId\":\"\",\"key\":\"\","
                                                "\"size\":,\"etag\":\"\\\"\"")
                                         + put->file.id.len + put->file.key.len
-                                        + NGX_OFF_T_LEN + NCHAT_PUT_ETAG);
+                                        + NGX_OFF_T_LEN + NCHAT_DIGEST_ETAG);
 
     if (members.data == NULL
         || nchat_reply_header(r, "ETag", &put->file.etag) != NGX_OK)
@@ -474,7 +397,7 @@ nchat_put_reply(nchat_ctx_t *ctx, nchat_put_t *put)
     members.len = ngx_sprintf(members.data, "\"fileId\":\"%V\",\"key\":\"%V\","
                               "\"size\":%O,\"etag\":\"\\\"%*s\\\"\"",
                               &put->file.id, &put->file.key, put->file.size,
-                              (size_t) NCHAT_PUT_ETAG - 2,
+                              (size_t) NCHAT_DIGEST_ETAG - 2,
                               put->file.etag.data + 1)
                   - members.data;
 

@@ -274,5 +274,7 @@ nchat_filter_init(ngx_conf_t *cf)
     ngx_http_next_header_filter = ngx_http_top_header_filter;
     ngx_http_top_header_filter = nchat_header_filter;
 
+    nchat_body_filter_init();
+
     return NGX_OK;
 }

@@ -184,6 +184,7 @@ struct nchat_ctx_s {
     nchat_db_op_t       *op;               /* what is waited for, if anything */
     nchat_result_pt      op_done;
     nchat_task_t        *task;
+    nchat_handler_pt     arriving;         /* some of the body is in its file */
 
     nchat_webhook_t     *webhook;          /* in the limit class webhook */
     struct nchat_stream_s  *stream;        /* nchat_stream.h */
@@ -371,7 +372,7 @@ ngx_str_t nchat_query_int(nchat_ctx_t *ctx, int64_t value);
  * belong to the task, uses nothing of nginx, and done() is called with it in
  * the event loop if the request still lives; then it is wiped and freed.
  * nchat_task_make returns NULL after having answered (503 if the queue is
- * full).  A task that was made must be posted.
+ * full).  A task that was made must be posted, or kept.
  */
 typedef void (*nchat_task_pt)(void *data);
 typedef void (*nchat_task_done_pt)(nchat_ctx_t *ctx, void *data);
@@ -379,6 +380,18 @@ typedef void (*nchat_task_done_pt)(nchat_ctx_t *ctx, void *data);
 void *nchat_task_make(nchat_ctx_t *ctx, size_t size);
 void nchat_task_post(nchat_ctx_t *ctx, void *data, nchat_task_pt run,
     nchat_task_done_pt done);
+
+/*
+ * A task that begins before the request waits for it, as while the body still
+ * arrives.  nchat_task_keep: from now on it goes with the request; release()
+ * is called in the event loop before its memory is freed.  nchat_task_ahead
+ * has a thread run() once: NGX_OK; NGX_BUSY if it still does so for the last
+ * time; NGX_ERROR if the queue is full, and nothing was answered.  From
+ * then on the task's memory is the thread's.  nchat_task_post is the last
+ * step, whether a thread is at it or not.
+ */
+void nchat_task_keep(nchat_ctx_t *ctx, void *data, nchat_task_pt release);
+ngx_int_t nchat_task_ahead(void *data, nchat_task_pt run);
 
 /* The request ends: done() will not be called. */
 void nchat_task_forget(nchat_ctx_t *ctx);
@@ -388,6 +401,9 @@ void nchat_task_forget(nchat_ctx_t *ctx);
 
 /* Reads the body as the route says, then calls the route's handler. */
 ngx_int_t nchat_body_read(nchat_ctx_t *ctx);
+
+/* The filter behind ctx->arriving, which must not answer. */
+void nchat_body_filter_init(void);
 
 /*
  * The checks of other bodies, for handlers that get the bytes (NCHAT_BODY_RAW)
