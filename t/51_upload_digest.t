@@ -218,7 +218,8 @@ ok(wait_for(sub { !-e "/proc/$old" }, 10), 'then the old worker leaves');
 
 $n->stop;
 my $tight = NchatTest->new(workers => 1, limits => 0, share => $n,
-    set => { thread_pool => 'thread_pool nchat threads=1 max_queue=1;' });
+    set => { thread_pool => 'thread_pool nchat threads=1;
+                             thread_pool default threads=1 max_queue=1;' });
 $n = $tight;
 
 my @starts = map { init(length $body) } 1 .. 12;

@@ -121,7 +121,7 @@ sub idle {
 sub load_pipe {
     my ($port, $requests, %o) = @_;
 
-    my @command = (load_program(), '-c', $o{clients} // 1, '-p',
+    my @command = (program('load'), '-c', $o{clients} // 1, '-p',
                    $o{pause} // 0, $o{idle} ? '-i' : (),
                    $o{count} ? ('-n', $o{count}) : ('-t', $o{seconds} // 3),
                    $port);
@@ -150,13 +150,25 @@ sub wait_for_input {
     select $set, undef, undef, undef;
 }
 
-# load_program: load.c, compiled when it is newer.
-sub load_program {
-    my ($source, $program) = ("$top/bench/lib/load.c", "$top/build/bench-load");
+# put CONNECTIONS, BYTES, TYPE, PORT, [PATH...]: uploads, by put.c. The latencies
+# of all.
+sub put {
+    my ($connections, $size, $type, $port, $paths) = @_;
+
+    return percentiles(split ' ', capture(program('put'), $connections, $size,
+                                          $type, $port, @$paths));
+}
+
+# program NAME: NAME.c, compiled when it is newer.
+sub program {
+    my ($name) = @_;
+    my ($source, $program) = ("$top/bench/lib/$name.c",
+                              "$top/build/bench-$name");
 
     if (!-e $program || -M $source < -M $program) {
         mkdir "$top/build";
-        capture('cc', '-O2', '-Wall', '-Wextra', '-o', "$program.new", $source);
+        capture('cc', '-O2', '-Wall', '-Wextra', '-D_GNU_SOURCE', '-pthread',
+                '-o', "$program.new", $source);
         rename "$program.new", $program or die "$program: $!\n";
     }
 

@@ -72,7 +72,8 @@ nchat_password_post(nchat_ctx_t *ctx, const ngx_str_t *hash,
     ngx_uint_t              cost;
     nchat_password_task_t  *task;
 
-    task = nchat_task_make(ctx, sizeof(nchat_password_task_t));
+    task = nchat_task_make(ctx, ctx->conf->threads,
+                           sizeof(nchat_password_task_t));
     if (task == NULL) {
         return;
     }
@@ -111,7 +112,8 @@ nchat_password_post_new(nchat_ctx_t *ctx, const ngx_str_t *wanted,
 {
     nchat_password_task_t  *task;
 
-    task = nchat_task_make(ctx, sizeof(nchat_password_task_t));
+    task = nchat_task_make(ctx, ctx->conf->threads,
+                           sizeof(nchat_password_task_t));
     if (task == NULL) {
         return;
     }

@@ -173,7 +173,8 @@ nchat_local_check(nchat_ctx_t *ctx, nchat_file_t *file,
         return;
     }
 
-    check = nchat_task_make(ctx, sizeof(nchat_local_check_t) + path.len);
+    check = nchat_task_make(ctx, ctx->conf->file_threads,
+                            sizeof(nchat_local_check_t) + path.len);
     if (check == NULL) {
         return;
     }
@@ -445,7 +446,7 @@ nchat_local_remove(nchat_ctx_t *ctx, nchat_sweep_t *sweep)
     task->event.data = sweep;
     task->event.log = ngx_cycle->log;
 
-    if (ngx_thread_task_post(sweep->conf->threads, task) == NGX_OK) {
+    if (ngx_thread_task_post(sweep->conf->file_threads, task) == NGX_OK) {
         return;
     }
 

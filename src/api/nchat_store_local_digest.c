@@ -36,7 +36,8 @@ nchat_digest_make(nchat_ctx_t *ctx, const nchat_file_t *file)
 {
     nchat_digest_t  *digest;
 
-    digest = nchat_task_make(ctx, sizeof(nchat_digest_t));
+    digest = nchat_task_make(ctx, ctx->conf->file_threads,
+                             sizeof(nchat_digest_t));
     if (digest == NULL) {
         return NULL;
     }

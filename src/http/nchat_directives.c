@@ -501,7 +501,9 @@ nchat_directives_check(ngx_conf_t *cf)
 
     conf->threads = ngx_thread_pool_add(cf, &conf->pool_name);
 
-    if (conf->threads == NULL) {
+    conf->file_threads = ngx_thread_pool_add(cf, NULL);
+
+    if (conf->threads == NULL || conf->file_threads == NULL) {
         return NGX_ERROR;
     }
 

@@ -83,7 +83,8 @@ typedef struct {
     time_t               refresh_life;
     ngx_uint_t           bcrypt_cost;
     ngx_str_t            pool_name;
-    ngx_thread_pool_t   *threads;
+    ngx_thread_pool_t   *threads;          /* for passwords */
+    ngx_thread_pool_t   *file_threads;     /* nginx's default */
 
     ngx_uint_t           limits[NCHAT_LIMITS];
     ngx_flag_t           limits_off;
@@ -377,7 +378,7 @@ ngx_str_t nchat_query_int(nchat_ctx_t *ctx, int64_t value);
 typedef void (*nchat_task_pt)(void *data);
 typedef void (*nchat_task_done_pt)(nchat_ctx_t *ctx, void *data);
 
-void *nchat_task_make(nchat_ctx_t *ctx, size_t size);
+void *nchat_task_make(nchat_ctx_t *ctx, ngx_thread_pool_t *pool, size_t size);
 void nchat_task_post(nchat_ctx_t *ctx, void *data, nchat_task_pt run,
     nchat_task_done_pt done);
 

@@ -7,7 +7,7 @@
 #include <sys/syscall.h>
 
 
-/* how far the threads stand back behind the event loop */
+/* how far the threads for passwords stand back behind the event loop */
 #define NCHAT_TASK_NICE  10
 
 /* milliseconds; while it is armed, a leaving worker stays */
@@ -18,6 +18,7 @@ struct nchat_task_s {
     ngx_thread_task_t    task;        /* first: what the thread pool knows */
     nchat_ctx_t         *ctx;         /* NULL: the request is gone */
     nchat_main_conf_t   *conf;
+    ngx_thread_pool_t   *pool;
     nchat_task_pt        run;         /* the thread's, while it runs */
     nchat_task_pt        last;        /* what is to follow it, or NULL */
     nchat_task_done_pt   done;        /* NULL: nobody waits for it yet */
@@ -41,7 +42,7 @@ static void nchat_task_free(nchat_task_t *task);
 /* Its own memory from malloc(): the request may end before the thread does. */
 
 void *
-nchat_task_make(nchat_ctx_t *ctx, size_t size)
+nchat_task_make(nchat_ctx_t *ctx, ngx_thread_pool_t *pool, size_t size)
 {
     nchat_task_t  *task;
 
@@ -55,6 +56,7 @@ nchat_task_make(nchat_ctx_t *ctx, size_t size)
 
     task->size = size;
     task->conf = ctx->conf;
+    task->pool = pool;
     task->ctx = ctx;
 
     task->task.ctx = task;
@@ -125,7 +127,7 @@ nchat_task_start(nchat_task_t *task, nchat_task_pt run)
     task->run = run;
     task->task.event.complete = 0;
 
-    if (ngx_thread_task_post(task->conf->threads, &task->task) != NGX_OK) {
+    if (ngx_thread_task_post(task->pool, &task->task) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -164,9 +166,12 @@ nchat_task_thread(void *data, ngx_log_t *log)
 
     static __thread int  settled;
 
-    /* on Linux a thread has its own priority; the event loop comes first */
+    /*
+     * On Linux a thread has its own priority; the event loop comes first.  What
+     * is done for files is short, and makes clients wait.
+     */
 
-    if (!settled) {
+    if (!settled && task->pool == task->conf->threads) {
         settled = 1;
         (void) setpriority(PRIO_PROCESS, (id_t) syscall(SYS_gettid),
                            NCHAT_TASK_NICE);
