@@ -36,6 +36,8 @@ is($r->header('x-ratelimit-limit'), undef, 'a download counts against no limit')
 my $etag = $r->header('etag');
 is($n->get('/logo.svg', headers => { 'If-None-Match' => $etag })->status, 304, 'unchanged');
 is($n->get('/logo.svg', headers => { 'If-None-Match' => '"x"' })->status, 200, 'changed');
+is_error($n->get('/logo.svg', headers => { 'If-Match' => '"x"' }), 412, 'BAD_REQUEST', 'another one was meant');
+is($n->get('/logo.svg', headers => { 'If-Match' => $etag })->status, 200, 'this one was meant');
 is($n->head('/logo.svg')->status, 200, 'HEAD');
 is_error($n->get('/other.svg'), 404, 'NOT_FOUND', 'a file that is not there');
 is($n->options('/logo.svg')->header('allow'), 'GET, HEAD, OPTIONS', 'its methods');
