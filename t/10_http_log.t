@@ -133,6 +133,13 @@ ok(wait_for(sub { $n->access_log =~ / \Q$gone\E / }, 10),
 like($n->access_log, qr{"GET /away/x HTTP/1.1" 499 .* \Q$gone\E },
      'and its path');
 
+# Each worker writes its lines once a second.
+
+wait_for(sub {
+    my $log = $n->access_log;
+    return !grep { $log !~ / \Q$_\E / } map { $_->[2] } @expected;
+}, 5);
+
 my $log = $n->access_log;
 
 for (@expected) {
